@@ -1,0 +1,94 @@
+# Every command of the project. Works with GNU make 3.81 (macOS) and later.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+STAMP := .venv/.installed
+TESTERS ?= 2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(STAMP) ## set up .venv; the command is then .venv/bin/penstock
+
+$(STAMP): requirements-dev.txt pyproject.toml tools/setup.sh
+	@sh tools/setup.sh
+	@touch $@
+
+.PHONY: run
+run: $(STAMP) ## set up, then run the sample job against a local provider that throttles
+	@$(BIN)/python tools/run_sample.py
+
+.PHONY: test
+test: check ## everything: checks, all tests on a real PostgreSQL, coverage
+	$(BIN)/python -m pytest -n $(TESTERS) --cov --cov-report=term
+
+.PHONY: test-fast
+test-fast: $(STAMP) ## unit tests and the quick integration tests
+	$(BIN)/python -m pytest -n $(TESTERS) -m "not slow" -q
+
+.PHONY: check
+check: $(STAMP) ## lint, format, types, layers, pins
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_requirements.py
+
+.PHONY: bench
+bench: $(STAMP) ## measure everything beside plain scripts, ten minutes; writes bench/results.md
+	$(BIN)/python -m bench
+
+.PHONY: bench-long
+bench-long: $(STAMP) ## memory over a million items, half an hour; writes bench/results-long.md
+	$(BIN)/python -m bench --long
+
+.PHONY: soak
+soak: $(STAMP) ## kill processes and database at random for 20 minutes; MINUTES=1 for a taste
+	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),20)
+
+.PHONY: format
+format: $(STAMP) ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: docs
+docs: $(STAMP) ## write the generated pages again (source map, command line, manifest)
+	$(BIN)/python tools/generate_docs.py
+	$(BIN)/python -m penstock.spec.reference > docs/reference/manifest.md
+
+.PHONY: requirements
+requirements: $(STAMP) ## pin and hash the dependencies again; UPGRADE=1 takes the newest versions
+	tools="$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)"; \
+	export UV_CUSTOM_COMPILE_COMMAND="make requirements"; \
+	$$tools -o requirements.txt && $$tools --extra dev -o requirements-dev.txt
+
+.PHONY: cluster
+cluster: $(STAMP) ## start a Kubernetes on this machine for the tests (Linux, as root)
+	@$(BIN)/python -m tests.cluster up
+
+.PHONY: cluster-down
+cluster-down: $(STAMP) ## end it and remove what it left
+	@$(BIN)/python -m tests.cluster down
+
+.PHONY: kubeconfig
+kubeconfig: $(STAMP) ## print the path of its kubeconfig
+	@$(BIN)/python -m tests.cluster kubeconfig
+
+.PHONY: helm-path
+helm-path: $(STAMP) ## print the path of the pinned helm
+	@$(BIN)/python -m tests.cluster helm-path
+
+.PHONY: kubectl
+kubectl: $(STAMP) ## run the pinned kubectl on it: make kubectl ARGS="get pods"
+	@$(BIN)/python -m tests.cluster kubectl $(ARGS)
+
+.PHONY: clean
+clean: ## remove what was built, measured and cached; keeps .venv, .penstock and results
+	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
+		.hypothesis .import_linter_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
