@@ -1,0 +1,114 @@
+"""Arguments and options that several commands share, and small helpers around them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from penstock.cli import failures
+
+if TYPE_CHECKING:
+    from penstock.local.options import Options
+    from penstock.spec.job import BatchJob
+
+T = TypeVar("T")
+
+PANEL_DATABASE = "Where it is kept"
+PANEL_OUTPUT = "What is shown"
+
+Manifest = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="A BatchJob manifest.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The job's name, or its manifest.", show_default=False)
+]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="A PostgreSQL to use, such as postgresql://user@host/db. Default: one of its own.",
+        rich_help_panel=PANEL_DATABASE,
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Folder of the database and the logs. Default: .penstock here.",
+        rich_help_panel=PANEL_DATABASE,
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="One JSON object on stdout, nothing else.", rich_help_panel=PANEL_OUTPUT
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Errors and the final line only.", rich_help_panel=PANEL_OUTPUT
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change the manifest for this time, e.g. source.limit=10. May be repeated.",
+        show_default=False,
+    ),
+]
+
+
+def load_job(path: Path, changes: Sequence[str] | None = None) -> BatchJob:
+    """The job in a manifest, with `--set` applied. Raises InputError with every mistake."""
+    from penstock.spec.load import load
+
+    failures.about(str(path))
+    return load(path, changes or ())
+
+
+def where(database: str | None, data_dir: Path | None) -> Options:
+    """Options of a command that only needs the database."""
+    from penstock.local.options import Options
+
+    return Options(database=database, data_dir=data_dir)
+
+
+def wait(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end what the engine does asynchronously."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def job_name(text: str) -> str:
+    """A job's name; of a manifest's path, the name that stands in the manifest."""
+    if text.endswith((".yaml", ".yml")) and Path(text).is_file():
+        return load_job(Path(text)).name
+    return text
+
+
+def same_command(arguments: Sequence[str] | None = None) -> str:
+    """What was typed, to be typed again; passwords and keys are hidden."""
+    from penstock.secrets import masker
+
+    typed = shlex.join(["penstock", *(sys.argv[1:] if arguments is None else arguments)])
+    return masker(os.environ)(typed)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout, in UTF-8 whatever the terminal speaks."""
+    from penstock import jsons
+
+    sys.stdout.flush()
+    sys.stdout.buffer.write(jsons.dumps(value).encode() + b"\n")
+    sys.stdout.buffer.flush()

@@ -1,0 +1,68 @@
+"""`penstock work`: what a worker pod runs, and a local run in each of its worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import typer
+
+from penstock.cli.options import wait
+
+
+def work() -> None:
+    """Work on a run until it is finished: what worker pods are started with.
+
+    The environment tells it everything: PENSTOCK_DATABASE_URL, PENSTOCK_RUN,
+    PENSTOCK_SLOT (default: JOB_COMPLETION_INDEX), PENSTOCK_WORKERS (default 1)
+    and PENSTOCK_LOG (a file; default: stderr). With PENSTOCK_PARENT set, the same
+    is read as one line of JSON from standard input, whose end ends the worker.
+
+    Exit codes: 0 the run has no unfinished item, 1 error, 2 bad input,
+    130 stopped with work left.
+    """
+    if os.environ.get("PENSTOCK_PARENT"):
+        _leave_to_the_driver(signal.SIGINT, signal.SIGHUP)
+    # Nothing here uses the first two: loaded now, while a local driver still plans, they do not
+    # hold up the first calls.
+    import aiohttp  # noqa: F401
+
+    import penstock.work.processors.http  # noqa: F401
+    from penstock.errors import InputError, Mistake
+    from penstock.local import logfile
+    from penstock.work.main import work_main
+
+    environ = {**os.environ, **_told()}
+    missing = [
+        Mistake(name, "this environment variable is not set")
+        for name in ("PENSTOCK_DATABASE_URL", "PENSTOCK_RUN")
+        if not environ.get(name)
+    ]
+    if missing:
+        raise InputError(missing)
+    slot = environ.get("PENSTOCK_SLOT") or environ.get("JOB_COMPLETION_INDEX") or "0"
+    log = environ.get("PENSTOCK_LOG")
+    logfile.configure(Path(log) if log else None, f"worker {slot}")
+    raise typer.Exit(wait(work_main(environ)))
+
+
+def _leave_to_the_driver(*numbers: signal.Signals) -> None:
+    """What the terminal sends to the driver as well, which decides. It started this process with
+    these signals blocked; ignored, they do not stay so for what this process may start."""
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+def _told() -> dict[str, str]:
+    """What a local driver says; empty for a pod. Ends the process when the driver is gone."""
+    if not os.environ.get("PENSTOCK_PARENT"):
+        return {}
+    from penstock import jsons
+
+    line = sys.stdin.buffer.readline()
+    if not line:
+        raise typer.Exit(130)
+    return dict(jsons.loads(line))

@@ -1,0 +1,61 @@
+"""`--preview N`: the first items tried for real, one call each, nothing stored."""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import islice
+from pathlib import Path
+
+from penstock import jsons
+from penstock.local.options import Options, PreviewRow
+from penstock.local.prepare import base, effective
+from penstock.sources.items import Item, check_source, read_items
+from penstock.spec.job import BatchJob, Price
+from penstock.spec.secrets import api_key
+from penstock.spec.template import TemplateError
+from penstock.work.processors import build
+from penstock.work.types import Output, Processor, WorkItem
+
+
+async def preview(
+    job: BatchJob, manifest: Path | None, options: Options, count: int
+) -> list[PreviewRow]:
+    """Make one call for each of the first `count` items. Raises InputError."""
+    job = effective(job, options)
+    directory = base(manifest)
+    check_source(job.spec.source, directory)
+    processor = build(job, api_key=api_key(job.spec.processor, os.environ))
+    try:
+        items = islice(read_items(job.spec.source, directory), count)
+        return [await _try(processor, item, job.spec.price) for item in items]
+    finally:
+        await processor.aclose()
+
+
+async def _try(processor: Processor, item: Item, price: Price | None) -> PreviewRow:
+    if item.error is not None:
+        return PreviewRow(item.item_id, {}, None, item.error, 0.0, 0, 0, None)
+    work = WorkItem(item.position, item.item_id, item.content, jsons.loads(item.payload))
+    try:
+        request = processor.preview(work)
+    except TemplateError as error:
+        return PreviewRow(item.item_id, {}, None, str(error), 0.0, 0, 0, None)
+    started = time.monotonic()
+    result = await processor.call([work])
+    seconds = time.monotonic() - started
+    end = result.results[0]
+    answer = end.value if isinstance(end, Output) else None
+    why = None if isinstance(end, Output) else f"{end.reason}: {end.message}".rstrip(": ")
+    usage = result.usage
+    cost = None if price is None else price.of(usage.prompt_tokens, usage.completion_tokens)
+    return PreviewRow(
+        item.item_id,
+        request,
+        answer,
+        why,
+        seconds,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        cost,
+    )

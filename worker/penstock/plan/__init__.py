@@ -1,0 +1,1 @@
+"""From a source to a run in the database: items, what is skipped and why, shards."""

@@ -1,0 +1,140 @@
+"""Items into the database: batch by batch, into a partition of their own when there are many.
+
+Memory stays flat, and every step may be repeated after a lost connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+from penstock.errors import AlreadyRunning
+from penstock.sources.items import Item
+from penstock.spec.fingerprint import fingerprint
+from penstock.store import partitions
+from penstock.store.db import Database, Statements
+from penstock.store.queries import load
+from penstock.store.runs import Run
+
+_SQL = load("plan")
+T = TypeVar("T")
+
+BATCH = 10_000
+"""Items held in memory while they are copied."""
+
+BATCH_BYTES = 8_000_000
+ITEM_COLUMNS = ("part", "run", "position", "item_id", "fingerprint", "payload", "error")
+
+
+async def step(db: Database, run: Run, use: Callable[[Statements], Awaitable[T]]) -> T:
+    """One transaction of the plan, with the run's row held: a repeat after a lost connection begins
+    when the first attempt is over, and nobody takes the run away meanwhile."""
+
+    async def held(transaction: Statements) -> T:
+        await hold(transaction, run)
+        return await use(transaction)
+
+    return await db.together(held)
+
+
+async def hold(transaction: Statements, run: Run) -> None:
+    """Lock the run's row until the transaction ends, and give a sign of life. Raises AlreadyRunning
+    when the run was taken away."""
+    if await transaction.fetchrow(_SQL["hold"], run.id) is None:
+        raise AlreadyRunning(f"{run.job}: another command took over while it was planned")
+
+
+class Loader:
+    """Copies items batch by batch, into a partition of their own when there are many.
+
+    count: items so far. part: the partition they are in. gaps: positions are missing. hashed_ids:
+    some items have no ID of their own. bad: some are bad records.
+    """
+
+    def __init__(
+        self, db: Database, run: Run, digest: bytes, on_read: Callable[[int], None]
+    ) -> None:
+        self.count = 0
+        self.part = 0
+        self.gaps = False
+        self.hashed_ids = False
+        self.bad = False
+        self._db, self._run, self._digest, self._on_read = db, run, digest, on_read
+        self._table = partitions.name("item", 0)
+        self._last = -1
+        self._more = False  # the last batch was full: this run is a large one
+
+    async def load(self, items: Iterator[Item]) -> None:
+        """Store them all."""
+        # Read here and not in a thread: the two would only pass the interpreter lock to and fro
+        # (measured: 130 k items/s with a thread, 190 k without).
+        while batch := self._read(items):
+            if self._more and not self.count:
+                await self._move_apart()
+                batch = [(self.part, *row[1:]) for row in batch]
+            await self._copy(batch)
+            self.count += len(batch)
+            self._on_read(self.count)
+            del batch  # before the next is read: two of them would be the most that planning holds
+        if self.part:
+            await self._attach()
+
+    def _read(self, items: Iterator[Item]) -> list[tuple[object, ...]]:
+        self._more = False
+        rows: list[tuple[object, ...]] = []
+        size = 0
+        last = self._last
+        part, run, digest = self.part, self._run.id, self._digest
+        for item in items:
+            mark = fingerprint(digest, item.content)
+            self.bad = self.bad or item.error is not None
+            if item.position != last + 1:
+                self.gaps = True
+            last = item.position
+            self.hashed_ids = self.hashed_ids or item.hashed_id
+            rows.append((part, run, last, item.item_id, mark, item.payload, item.error))
+            size += len(item.payload)
+            if len(rows) == BATCH or size > BATCH_BYTES:
+                self._more = True
+                break
+        self._last = last
+        return rows
+
+    async def _move_apart(self) -> None:
+        part = self.part = self._run.id
+        self._table = await step(
+            self._db,
+            self._run,
+            lambda held: held.call(lambda c: partitions.make_apart(c, "item", part)),
+        )
+
+    async def _copy(self, rows: list[tuple[object, ...]]) -> None:
+        attempts = 0
+
+        async def copy(held: Statements) -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1 and await self._stands(held, rows[0][2]):
+                return  # only the answer got lost
+            await held.call(
+                lambda c: c.copy_records_to_table(self._table, records=rows, columns=ITEM_COLUMNS)
+            )
+
+        await step(self._db, self._run, copy)
+
+    async def _stands(self, held: Statements, position: object) -> bool:
+        return bool(
+            await held.fetchval(
+                f"SELECT EXISTS (SELECT 1 FROM {self._table} WHERE run = $1 AND position = $2)",
+                self._run.id,
+                position,
+            )
+        )
+
+    async def _attach(self) -> None:
+        key = "part, run, position"
+        await step(
+            self._db,
+            self._run,
+            lambda held: held.call(lambda c: partitions.attach(c, "item", self.part, key)),
+        )

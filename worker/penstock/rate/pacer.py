@@ -1,0 +1,30 @@
+"""Pacing: at most so much a second, evenly, with no burst saved up (GCRA).
+
+The generic cell rate algorithm keeps one number, the theoretical arrival time `tat`: the moment at
+which everything let through so far would have been let through at exactly the rate (ITU-T I.371).
+Pure: time is an argument, in seconds of any one clock.
+"""
+
+from __future__ import annotations
+
+
+class Pacer:
+    """Lets cost pass at a rate. rate: cost units a second; infinity lets everything pass."""
+
+    def __init__(self, rate: float = float("inf")) -> None:
+        self.rate = rate
+        self._tat = float("-inf")
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next one may pass; 0 when it may now."""
+        return max(0.0, self._tat - now)
+
+    def take(self, now: float, cost: float, jitter: float = 1.0) -> None:
+        """Let one of this cost pass. jitter: a factor near 1 that keeps many pacers out of step."""
+        if self.rate != float("inf"):
+            self._tat = max(self._tat, now) + cost / self.rate * jitter
+
+    def give_back(self, cost: float) -> None:
+        """Correct a cost that turned out smaller (or, negative, larger) than was taken."""
+        if self.rate != float("inf") and self._tat != float("-inf"):
+            self._tat -= cost / self.rate

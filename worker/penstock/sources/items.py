@@ -1,0 +1,190 @@
+"""The stream of items: what `plan` reads, and what `validate` has a first look at.
+
+    records (one module a format) ─► where ─► ID, content hash, JSON ─► onBadRecord ─► limit
+
+One pass, one item in memory at a time (xlsx excepted). Whether two items have the same ID is not
+asked here: the planner asks the database, which can hold millions of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from penstock import jsons
+from penstock.errors import InputError, Mistake
+from penstock.sources import csv_rows, json_document, jsonl, parquet, xlsx
+from penstock.sources.files import DataFile, data_files
+from penstock.sources.identity import check_columns, id_fields, item_id
+from penstock.sources.records import BadRecord, NoRows, Record
+from penstock.spec.source import Source
+from penstock.spec.template import Expression, TemplateError
+from penstock.text import storable
+
+WHERE_FIELD = "spec.source.where"
+_MOST_MISTAKES = 10
+_LOOK_ON = 100_000
+"""Rows to look at for more mistakes after the first one."""
+
+
+class Item(NamedTuple):
+    """One item of the input. A tuple, because one is made for each of millions of rows.
+
+    position: 0-based place among the input rows; rows that `where` drops leave gaps.
+    item_id: stable text. content: 16-byte BLAKE2b of the item's canonical JSON. payload: the item
+    as JSON text, keys in input order ("null" when it could not be read). where: its place for
+    messages. error: why it cannot be processed (`onBadRecord: failItem`), else None. hashed_id:
+    the ID is the hash of the content, so that equal items have equal IDs and that is no mistake.
+    """
+
+    position: int
+    item_id: str
+    content: bytes
+    payload: str
+    where: str
+    error: str | None = None
+    hashed_id: bool = False
+
+
+def read_items(source: Source, base: Path) -> Iterator[Item]:
+    """The items of a source, in input order.
+
+    base: the folder that paths are relative to. Raises InputError for a source that cannot be
+    read, one without any row, and, with `onBadRecord: refuse`, for bad records: up to ten at once,
+    nothing is yielded after the first.
+    """
+    items = islice(_items(source, base), source.limit)
+    if source.on_bad_record == "failItem":
+        yield from items
+        return
+    for item in items:
+        if item.error is not None:
+            raise InputError(_mistakes(item, items))
+        yield item
+
+
+def check_source(source: Source, base: Path) -> None:
+    """Look at the beginning of each file without reading on. Raises InputError.
+
+    Finds what is wrong with the source as a whole (missing, empty, another format or encoding, no
+    such column or sheet), not bad records.
+    """
+    if source.where is not None:
+        Expression(source.where, WHERE_FIELD)
+    if source.file is None:
+        next(_records(source, base))
+        return
+    files = data_files(source, base)
+    for file in files:
+        try:
+            with closing(_rows(file, source)) as rows:
+                next(rows, None)
+        except NoRows:
+            if len(files) == 1:
+                raise
+
+
+def _items(source: Source, base: Path) -> Iterator[Item]:
+    wanted = Expression(source.where, WHERE_FIELD).test if source.where is not None else None
+    names = id_fields(source.id_field)
+    for position, (where, value, error) in enumerate(_records(source, base)):
+        if error is None:
+            try:
+                if wanted is not None and not wanted(value):
+                    continue
+                canonical = jsons.canonical(value)
+                content = blake2b(canonical, digest_size=16).digest()
+                identity = item_id(value, position, names) if names else content.hex()
+                payload = jsons.dumps(value)
+            except (ValueError, TemplateError, RecursionError) as problem:
+                error = _reason(problem)
+            else:
+                yield Item(position, identity, content, payload, where, None, not names)
+                continue
+        yield _bad_item(position, where, value, error, names)
+
+
+def _bad_item(position: int, where: str, value: Any, error: str, names: Sequence[str]) -> Item:
+    """The item that stands in the place of a bad record, with as much of it as can be told."""
+    try:
+        payload = jsons.dumps(value)
+        content = blake2b(jsons.canonical(value), digest_size=16).digest()
+    except (ValueError, RecursionError):
+        value, payload, content = None, "null", blake2b(b"null", digest_size=16).digest()
+    try:
+        identity = item_id(value, position, names) if names else f"_position:{position}"
+    except BadRecord:
+        identity = f"_position:{position}"
+    return Item(position, identity, content, payload, where, storable(error))
+
+
+def _mistakes(first: Item, following: Iterator[Item]) -> list[Mistake]:
+    """The first bad record and a few more, so that not each takes a run to be found."""
+    mistakes = [Mistake(first.where, str(first.error))]
+    try:
+        for item in islice(following, _LOOK_ON):
+            if item.error is not None:
+                mistakes.append(Mistake(item.where, item.error))
+                if len(mistakes) == _MOST_MISTAKES:
+                    break
+    except InputError as error:
+        mistakes.extend(error.mistakes)
+    return mistakes
+
+
+def _records(source: Source, base: Path) -> Iterator[Record]:
+    """The rows of the source, bad ones marked. Raises NoRows when there is none at all."""
+    if source.inline is not None:
+        if not source.inline.items:
+            raise NoRows.at("spec.source.inline.items", "the list is empty")
+        for index, value in enumerate(source.inline.items):
+            yield f"inline[{index}]", value, None
+        return
+    empty: NoRows | None = None
+    found = False
+    for file in data_files(source, base):
+        try:
+            for record in _rows(file, source):
+                found = True
+                yield record
+        except NoRows as error:
+            # One of many files may be empty; all of them may not.
+            empty = empty or error
+    if empty is not None and not found:
+        raise empty
+
+
+def _rows(file: DataFile, source: Source) -> Generator[Record]:
+    names = id_fields(source.id_field)
+
+    def on_header(columns: Sequence[str], place: str) -> None:
+        check_columns(names, columns, place)
+
+    match file.format:
+        case "jsonl":
+            return jsonl.rows(file)
+        case "json":
+            return json_document.rows(file)
+        case "csv":
+            return csv_rows.rows(file, source.csv, on_header)
+        case "parquet":
+            return parquet.rows(file, on_header)
+        case "xlsx":
+            return xlsx.rows(file, source.xlsx.sheet, on_header)
+        case "files":
+            raise AssertionError("refused with the manifest")
+
+
+def _reason(problem: Exception) -> str:
+    """Why a value cannot become an item, for the user."""
+    if isinstance(problem, BadRecord | TemplateError):
+        return str(problem)
+    if isinstance(problem, RecursionError):
+        return "nested too deeply"
+    if "surrogate" in str(problem):
+        return "half a character (a lone surrogate) in a text: it cannot be stored as UTF-8"
+    return f"it cannot be written as JSON: {problem}"

@@ -1,0 +1,1 @@
+"""The BatchJob manifest: model, loading, mistakes, templates, fingerprints. No client in here."""

@@ -1,0 +1,55 @@
+"""Where the API key comes from on one machine: the environment stands in for Kubernetes Secrets.
+
+`apiKey.secretKeyRef {name: openai, key: api-key}` is looked up as PENSTOCK_SECRET_OPENAI_API_KEY.
+For the openai processor OPENAI_API_KEY does as well; for an http processor it does not, since
+that key is not meant for whatever server the manifest names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from penstock.errors import InputError
+from penstock.spec.processor import ApiKey, Processor
+
+_DEFAULT = "OPENAI_API_KEY"
+_KEYLESS_REFUSED = "api.openai.com"
+
+
+def api_key(processor: Processor, environ: Mapping[str, str]) -> str | None:
+    """The key to call this processor's server with; None when it needs none.
+
+    Raises InputError, naming the variables that would do, when the manifest asks for a key or the
+    server is OpenAI's own, and none of them is set. Blank variables count as not set.
+    """
+    openai, http = processor.openai, processor.http
+    if openai is not None:
+        asked = openai.api_key
+        needed = asked is not None or urlsplit(openai.base_url).hostname == _KEYLESS_REFUSED
+        where, variables = "spec.processor.openai.apiKey", [*_variables(asked), _DEFAULT]
+    elif http is not None:
+        asked = http.api_key
+        needed = asked is not None
+        where, variables = "spec.processor.http.apiKey", _variables(asked)
+    else:
+        return None
+    for variable in variables:
+        value = environ.get(variable, "").strip()
+        if value:
+            return value
+    if needed:
+        raise InputError.at(where, f"no API key: set the variable {' or '.join(variables)}")
+    return None
+
+
+def variable_name(name: str, key: str) -> str:
+    """The environment variable that stands for key `key` of the Secret `name`."""
+    return "PENSTOCK_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", f"{name}_{key}").upper()
+
+
+def _variables(asked: ApiKey | None) -> list[str]:
+    if asked is None:
+        return []
+    return [variable_name(asked.secret_key_ref.name, asked.secret_key_ref.key)]

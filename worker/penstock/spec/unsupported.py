@@ -1,0 +1,51 @@
+"""What the manifest can say already and nothing does yet: one line each, deleted when it does.
+
+The answer is a mistake, never silence: a job that ran without what it asks for would be worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from penstock.errors import Mistake
+from penstock.spec.job import BatchJob
+
+NOT_YET: tuple[tuple[str, Any, str], ...] = (
+    # (path, the value that is meant or None for any, what it would be)
+    ("spec.source.configMap", None, "items from a ConfigMap"),
+    ("spec.source.objectStore", None, "items from an object store"),
+    ("spec.source.http", None, "items from an HTTP server"),
+    ("spec.source.postgres", None, "items from a database"),
+    ("spec.source.format", "files", "files as items"),
+    ("spec.processor.python", None, "Python functions"),
+    ("spec.processor.stages", None, "stages"),
+    ("spec.output.objectStore", None, "results to an object store"),
+    ("spec.output.postgres", None, "results to a table"),
+    ("spec.output.perItem", None, "one file an item"),
+    ("spec.budget", None, "budgets"),
+    ("spec.rateLimit.pool", None, "limits that jobs share"),
+)
+
+
+def unsupported(job: BatchJob) -> Iterator[Mistake]:
+    """A mistake for everything in the job that nothing carries out yet."""
+    for path, meant, what in NOT_YET:
+        value = _at(job, path)
+        if value is not None and meant in (None, value):
+            yield Mistake(path, f"not supported yet: {what}; remove it for now")
+
+
+def _at(job: BatchJob, path: str) -> Any:
+    value: Any = job
+    for name in path.split("."):
+        if not isinstance(value, BaseModel):
+            return None
+        value = next(
+            getattr(value, attribute)
+            for attribute, field in type(value).model_fields.items()
+            if (field.alias or attribute) == name
+        )
+    return value

@@ -1,0 +1,152 @@
+"""What has to fit together in a manifest, beyond the type of each field. Everything is told."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import get_args
+
+from pydantic import BaseModel
+
+from penstock.errors import Mistake
+from penstock.spec.check_processor import processor_mistakes, url_mistake
+from penstock.spec.job import BatchJob, BatchJobSpec, Metadata
+from penstock.spec.names import (
+    LONGEST_JOB_NAME,
+    as_job_name,
+    is_job_name,
+    is_namespace,
+    is_result_set,
+)
+from penstock.spec.output import Output, OutputFormat
+from penstock.spec.source import Source
+from penstock.spec.unsupported import unsupported
+from penstock.spec.uses import template_mistakes
+
+_SOURCES = ("inline", "config_map", "file", "object_store", "http", "postgres")
+_PROCESSORS = ("openai", "ollama", "http", "python", "stages")
+_OUTPUTS = ("file", "object_store", "postgres")
+
+
+def validate(job: BatchJob) -> list[Mistake]:
+    """Every mistake in a job whose fields have the right types, at its path."""
+    spec = job.spec
+    mistakes = [
+        *_metadata(job.metadata),
+        *_exactly_one(spec.source, _SOURCES, "spec.source"),
+        *_source(spec.source),
+        *_exactly_one(spec.processor, _PROCESSORS, "spec.processor"),
+        *processor_mistakes(spec.processor),
+        *_bounds(spec),
+        *_output(spec.output),
+        *unsupported(job),
+        *template_mistakes(job),
+    ]
+    if spec.result_set is not None and not is_result_set(spec.result_set):
+        message = "wanted letters, digits, dots, hyphens and underscores, at most 128"
+        mistakes.append(Mistake("spec.resultSet", message))
+    return mistakes
+
+
+def _metadata(metadata: Metadata) -> Iterator[Mistake]:
+    if not is_job_name(metadata.name):
+        suggestion = as_job_name(metadata.name)
+        hint = f", such as {suggestion}" if suggestion else ""
+        yield Mistake(
+            "metadata.name",
+            "wanted lower-case letters, digits and hyphens, a letter or digit at both ends, at "
+            f"most {LONGEST_JOB_NAME}{hint}",
+        )
+    if metadata.namespace is not None and not is_namespace(metadata.namespace):
+        yield Mistake("metadata.namespace", "wanted lower-case letters, digits and hyphens")
+
+
+def _exactly_one(model: BaseModel, attributes: tuple[str, ...], where: str) -> Iterator[Mistake]:
+    names = [type(model).model_fields[name].alias or name for name in attributes]
+    given = [
+        name
+        for attribute, name in zip(attributes, names, strict=True)
+        if getattr(model, attribute) is not None
+    ]
+    wanted = f"wanted exactly one of {', '.join(names)}"
+    if not given:
+        yield Mistake(where, f"{wanted}; none is given")
+    elif len(given) > 1:
+        yield Mistake(f"{where}.{given[-1]}", f"{wanted}; {' and '.join(given)} are given")
+
+
+def _source(source: Source) -> Iterator[Mistake]:
+    where = "spec.source"
+    if source.inline is not None and not source.inline.items:
+        yield Mistake(f"{where}.inline.items", "there are no items in it")
+    if source.file is not None:
+        path = source.file.path
+        if not path.strip():
+            yield Mistake(f"{where}.file.path", "is blank")
+        elif re.match(r"\w+://", path):
+            message = "is an address, not a path; objectStore and http read from addresses"
+            yield Mistake(f"{where}.file.path", message)
+    if source.http is not None:
+        yield from url_mistake(source.http.url, f"{where}.http.url")
+    if not _is_text_encoding(source.csv.encoding):
+        yield Mistake(
+            f"{where}.csv.encoding",
+            f"there is no encoding {source.csv.encoding[:40]!r}; such as utf-8, cp1252, latin-1",
+        )
+    if source.csv.delimiter is not None and source.csv.delimiter in '"\r\n':
+        yield Mistake(f"{where}.csv.delimiter", "quotes and line ends cannot separate columns")
+    fields = source.id_field if isinstance(source.id_field, list) else []
+    for index, name in enumerate(fields):
+        if name in fields[:index]:
+            yield Mistake(f"{where}.idField[{index}]", f"{name!r} is in the list twice")
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        # Some codecs turn bytes into bytes; `_is_text_encoding` is how Python itself tells.
+        return bool(codecs.lookup(name)._is_text_encoding)
+    except (LookupError, ValueError):
+        return False
+
+
+def _bounds(spec: BatchJobSpec) -> Iterator[Mistake]:
+    scaling = spec.scaling
+    if scaling.min_parallelism > scaling.max_parallelism:
+        yield Mistake(
+            "spec.scaling.minParallelism",
+            f"{scaling.min_parallelism} is more than maxParallelism, {scaling.max_parallelism}",
+        )
+    concurrency = scaling.concurrency
+    if concurrency.min > concurrency.max:
+        yield Mistake(
+            "spec.scaling.concurrency.min",
+            f"{concurrency.min} is more than max, which is {concurrency.max}",
+        )
+    if spec.budget is not None and spec.budget.max_cost is not None and spec.price is None:
+        yield Mistake("spec.budget.maxCost", "needs spec.price, to know what tokens cost")
+
+
+def _output(output: Output | None) -> Iterator[Mistake]:
+    if output is None:
+        return
+    if output.per_item is None:
+        yield from _exactly_one(output, _OUTPUTS, "spec.output")
+    if output.file is None:
+        return
+    where, path = "spec.output.file.path", output.file.path
+    known = get_args(OutputFormat)
+    suffix = PurePath(path).suffix.lower().removeprefix(".")
+    suffix = "jsonl" if suffix == "ndjson" else suffix
+    if path.endswith("/") or not path.strip():
+        yield Mistake(where, "wanted the path of a file")
+    elif re.match(r"\w+://", path):
+        yield Mistake(where, "is an address, not a path; objectStore writes to addresses")
+    elif output.format is None and suffix not in known:
+        yield Mistake(
+            where, f"wanted a suffix of {', '.join(f'.{one}' for one in known)}, or a `format`"
+        )
+    elif output.format is not None and suffix in known and suffix != output.format:
+        message = f"is {output.format}, but the suffix of file.path says {suffix}"
+        yield Mistake("spec.output.format", message)

@@ -1,0 +1,1 @@
+"""What must survive: runs, items, shards and results in PostgreSQL, and PostgreSQL itself."""

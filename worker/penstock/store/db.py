@@ -1,0 +1,241 @@
+"""One connection to PostgreSQL that comes back after an outage.
+
+A worker holds exactly one. Statements that go through `Database` may be sent again when the
+connection was lost in the middle, so each of them is safe to repeat (see sql/*.sql).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from penstock.errors import DatabaseError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+COMMAND_TIMEOUT = 60.0
+"""Seconds after which a statement of a worker counts as lost."""
+SLOW = 5.0
+"""Seconds without an answer after which the database counts as away, though the connection stands:
+its machine may have stopped, or be cut off. For those whose statements are all quick."""
+
+_LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a farewell came that nobody waited for
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.CannotConnectNowError,
+)
+_CONFLICT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class Statements(ABC):
+    """What can be asked of a database, by itself or within a transaction."""
+
+    @abstractmethod
+    async def call(self, use: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Use the connection."""
+
+    @abstractmethod
+    async def together(self, use: Callable[[Statements], Awaitable[T]]) -> T:
+        """Several statements in one transaction: all of them or none."""
+
+    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """Rows of one statement."""
+        return await self.call(lambda connection: connection.fetch(sql, *args))
+
+    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        """The first row, or None."""
+        return await self.call(lambda connection: connection.fetchrow(sql, *args))
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """The first value of the first row, or None."""
+        return await self.call(lambda connection: connection.fetchval(sql, *args))
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """Run a statement; returns its command tag."""
+        return await self.call(lambda connection: connection.execute(sql, *args))
+
+
+class _Transaction(Statements):
+    """Statements within a transaction that is open already; what is lost is lost with all of it."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def call(self, use: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        return await use(self._connection)
+
+    async def together(self, use: Callable[[Statements], Awaitable[T]]) -> T:
+        return await use(self)
+
+
+class Database(Statements):
+    """A connection, reopened when it is lost.
+
+    patience: seconds to keep trying after a loss; None for ever (workers wait for the database).
+    slow: seconds without an answer after which the database counts as away; None for never.
+    on_outage: told once when the connection is lost, or nothing has come back for a while, and once
+    when the database is back.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        name: str = "penstock",
+        patience: float | None = 0.0,
+        command_timeout: float | None = None,
+        slow: float | None = None,
+        on_outage: Callable[[str], None] | None = None,
+    ) -> None:
+        self.dsn = dsn
+        self.lost_at: float | None = None
+        self.back_at = float("-inf")
+        self._name = name
+        self._patience = patience
+        self._command_timeout = command_timeout
+        self._slow_after = slow
+        self._on_outage = on_outage or log.warning
+        self._connection: asyncpg.Connection | None = None
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect for the first time. Raises DatabaseError with a plain reason."""
+        try:
+            self._connection = await self._connect()
+        except Exception as error:
+            raise DatabaseError(explain(self.dsn, error)) from error
+
+    def give_up(self) -> None:
+        """Wait no longer: what is lost now, or later, raises DatabaseError."""
+        self._patience = 0.0
+
+    async def close(self) -> None:
+        """Close the connection; never raises."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            try:
+                await connection.close(timeout=2)
+            except Exception:
+                connection.terminate()
+
+    @contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """For work whose statements may take minutes: silence is no sign of an outage then."""
+        slow, self._slow_after = self._slow_after, None
+        try:
+            yield
+        finally:
+            self._slow_after = slow
+
+    async def together(self, use: Callable[[Statements], Awaitable[T]]) -> T:
+        """Several statements in one transaction: all of them or none, and all again after a loss.
+
+        When only the answer to the COMMIT got lost, the second time finds the work of the first.
+        """
+
+        async def whole(connection: asyncpg.Connection) -> T:
+            async with connection.transaction():
+                return await use(_Transaction(connection))
+
+        return await self.call(whole)
+
+    async def call(self, use: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Use the connection alone, again after a loss. `use` must be safe to repeat.
+
+        Raises DatabaseError when the database stays away longer than the patience.
+        """
+        async with self._lock:
+            delay = 0.05
+            while True:
+                try:
+                    if self._connection is None or self._connection.is_closed():
+                        self._connection = await self._connect()
+                    with self._watched():
+                        result = await use(self._connection)
+                except _CONFLICT:
+                    await asyncio.sleep(delay)
+                except (*_LOST, TimeoutError) as error:
+                    await self._lost(error)
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, 1.0)
+                else:
+                    if self.lost_at is not None:
+                        self.lost_at, self.back_at = None, time.monotonic()
+                        self._on_outage("the database is back")
+                    return result
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        if self._slow_after is None:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(self._slow_after, self._slow)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _slow(self) -> None:
+        self._away(time.monotonic(), f"the database at {place(self.dsn)} does not answer")
+
+    def _away(self, now: float, why: str) -> None:
+        if self.lost_at is None:
+            self.lost_at = now
+            if self._patience is None or self._patience > 0:
+                self._on_outage(f"waiting for the database: {why}")
+
+    async def _lost(self, error: BaseException) -> None:
+        now = time.monotonic()
+        self._away(now, explain(self.dsn, error))
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+        waited = now - (self.lost_at or now)
+        if self._patience is not None and waited >= self._patience:
+            raise DatabaseError(explain(self.dsn, error)) from error
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            self.dsn,
+            timeout=10,
+            command_timeout=self._command_timeout,
+            server_settings={"application_name": self._name},
+        )
+
+
+def explain(dsn: str, error: BaseException) -> str:
+    """Why the database could not be used, in plain words and without the password."""
+    where = place(dsn)
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return f"the database at {where} refused the user or password"
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return f"the database at {where} does not exist: {error}"
+    if isinstance(error, TimeoutError):
+        return f"the database at {where} does not answer"
+    if isinstance(error, OSError):
+        return f"the database at {where} cannot be reached: {error.strerror or error}"
+    text = str(error).strip() or type(error).__name__
+    return f"the database at {where}: {text.splitlines()[0]}"
+
+
+def place(dsn: str) -> str:
+    """Host, port and name of a database, without user and password."""
+    try:
+        parts = urlsplit(dsn)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.hostname or 'the local socket'}{port}{parts.path}"
+    except ValueError:
+        return "the given address"

@@ -1,0 +1,173 @@
+"""`penstock work`: one worker, told by the environment what to work on.
+
+PENSTOCK_DATABASE_URL  where the run is
+PENSTOCK_RUN           its number in the database
+PENSTOCK_SLOT          this worker's slot (default: JOB_COMPLETION_INDEX, else 0)
+PENSTOCK_WORKERS       how many slots shards were spread over (default 1)
+PENSTOCK_OWNER         the name its leases carry (default: made up)
+PENSTOCK_PARENT        set when a local driver tells the rest over standard input, which it holds
+                       open: its end means that it is dead
+
+Exit codes: 0 the run has no unfinished item, 1 error, 2 bad input, 130 stopped with work left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import uuid
+from collections.abc import Mapping
+
+from penstock import jsons
+from penstock.rate.controller import RateConfig, RateController
+from penstock.spec.job import BatchJob
+from penstock.spec.secrets import api_key
+from penstock.store import runs
+from penstock.store.db import COMMAND_TIMEOUT, SLOW, Database
+from penstock.work.batch import Former
+from penstock.work.gate import Gate
+from penstock.work.processors import build
+from penstock.work.worker import End, Worker
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 10.0
+"""How long calls in flight may take to end once the worker is asked to stop."""
+PAUSE_LOOK = 1.0
+
+HURRY = signal.SIGUSR1
+"""Drops the calls in flight of a worker that drains. A signal of its own: two SIGTERMs in quick
+succession may arrive as one."""
+
+EXIT_DONE = 0
+EXIT_DRAINED = 130
+
+
+async def work_main(environ: Mapping[str, str]) -> int:
+    """Work on a run until it is finished; returns the exit code."""
+    db = Database(
+        environ["PENSTOCK_DATABASE_URL"],
+        name="penstock-worker",
+        patience=None,
+        command_timeout=COMMAND_TIMEOUT,
+        slow=SLOW,
+    )
+    await db.open()
+    try:
+        return await _Service(db, environ).serve()
+    finally:
+        await db.close()
+
+
+class _Service:
+    """Keeps a worker going through pauses, and turns signals into a drain."""
+
+    def __init__(self, db: Database, environ: Mapping[str, str]) -> None:
+        self._db = db
+        self._run_id = int(environ["PENSTOCK_RUN"])
+        self._slot = int(environ.get("PENSTOCK_SLOT") or environ.get("JOB_COMPLETION_INDEX") or 0)
+        self._homes = int(environ.get("PENSTOCK_WORKERS") or 1)
+        self._environ = environ
+        self._stopping = asyncio.Event()
+        self._worker: Worker | None = None
+        self._watching: asyncio.Task[None] | None = None
+        if environ.get("PENSTOCK_PARENT"):
+            self._watching = asyncio.get_running_loop().create_task(self._watch_parent())
+            # Ctrl-C reaches the driver as well, which asks for the drain; once is enough.
+            signals = [signal.SIGTERM]
+        else:
+            signals = [signal.SIGTERM, signal.SIGINT]
+        for number in signals:
+            asyncio.get_running_loop().add_signal_handler(number, self._drain)
+        asyncio.get_running_loop().add_signal_handler(HURRY, self._hurry)
+
+    async def serve(self) -> int:
+        try:
+            return await self._serve()
+        finally:
+            if self._watching is not None:
+                self._watching.cancel()
+
+    async def _serve(self) -> int:
+        while True:
+            run = await runs.get(self._db, self._run_id)
+            if self._stopping.is_set():
+                return EXIT_DRAINED
+            if run.phase in ("Paused", "Suspended") or run.suspend:
+                # Do not exit: a pod that does would be counted or restarted.
+                await self._pause()
+            elif run.phase != "Running":
+                return EXIT_DONE
+            else:
+                end = await self._work(run)
+                if end is not End.PAUSED:
+                    return EXIT_DONE if end is End.FINISHED else EXIT_DRAINED
+
+    async def _work(self, run: runs.Run) -> End:
+        job = BatchJob.model_validate(jsons.loads(run.manifest))
+        processor = build(job, api_key=api_key(job.spec.processor, self._environ))
+        owner = self._environ.get("PENSTOCK_OWNER") or f"{self._slot}-{uuid.uuid4().hex[:8]}"
+        controller = RateController(_rate_config(job))
+        controller.set_share(1.0 / self._homes)
+        self._worker = Worker(
+            self._db,
+            run,
+            job.spec,
+            processor,
+            Gate(controller),
+            owner=owner,
+            slot=self._slot,
+            homes=self._homes,
+            former=Former.for_job(job.spec, processor),
+            succeeded_before=(await runs.totals(self._db, run.id))["succeeded"] > 0,
+        )
+        if self._stopping.is_set():
+            self._worker.stop()
+        try:
+            end = await self._worker.work(DRAIN_SECONDS)
+            log.info("worker %s: %s", owner, end)
+            return end
+        finally:
+            self._worker = None
+            await processor.aclose()
+
+    def _drain(self) -> None:
+        if self._stopping.is_set():  # asked twice: at once
+            self._hurry()
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.stop()
+
+    def _hurry(self) -> None:
+        if self._worker is not None:
+            self._worker.hurry()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(PAUSE_LOOK):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    async def _watch_parent(self) -> None:
+        """Standard input ends when the driver dies, however it dies; then stop at once."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        await reader.read()
+        log.warning("the driver is gone")
+        self._db.give_up()  # nobody is left to bring it back
+        self._drain()
+        self._hurry()
+
+
+def _rate_config(job: BatchJob) -> RateConfig:
+    concurrency, limit = job.spec.scaling.concurrency, job.spec.rate_limit
+    return RateConfig(
+        min_concurrency=concurrency.min,
+        max_concurrency=concurrency.max,
+        requests_per_second=limit.requests_per_minute and limit.requests_per_minute / 60,
+        tokens_per_second=limit.tokens_per_minute and limit.tokens_per_minute / 60,
+    )
