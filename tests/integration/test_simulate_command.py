@@ -1,0 +1,80 @@
+"""`penstock simulate` as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import penstock
+from penstock import jsons
+from penstock.errors import InputError
+from penstock.simulate.command import serve, simulate
+from penstock.simulate.options import SimulatorConfig
+from penstock.simulate.server import running
+
+PROGRAM = "import typer; from penstock.simulate.command import simulate; typer.run(simulate)"
+
+
+def program() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(simulate)
+    return app
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_it_announces_itself_serves_and_ends_with_its_counts(number: signal.Signals) -> None:
+    options = ["--port", "0", "--rpm", "2", "--depth", "60", "--model", "known", "--key", "k"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", PROGRAM, *options),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(penstock.__file__).parents[1])},
+    )
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    assert line.startswith("simulator listening on http://127.0.0.1:")
+    base = line.split()[3]
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer k"}) as session:
+        statuses = []
+        for _ in range(3):
+            async with session.post(f"{base}/items", json={}) as response:
+                statuses.append(response.status)
+    assert statuses == [200, 200, 429]
+    process.send_signal(number)
+    rest = await process.stdout.read()
+    assert await process.wait() == 0
+    report = jsons.loads(rest)
+    assert (report["accepted"], report["refused"], report["duplicates"]) == (2, 1, 1)
+
+
+async def test_an_address_that_is_taken_is_named() -> None:
+    async with running() as base:
+        port = int(base.rpartition(":")[2])
+        with pytest.raises(InputError, match=f"--port {port}: cannot listen"):
+            await serve(SimulatorConfig(), port=port)
+
+
+def test_help_shows_what_to_type() -> None:
+    result = CliRunner().invoke(program(), ["--help"])
+    assert result.exit_code == 0
+    assert "penstock simulate --rpm 500 --latency 400ms" in result.output
+
+
+@pytest.mark.parametrize("wrong", ["fast", "-1s", "1 minute"])
+def test_a_duration_that_is_none_is_refused(wrong: str) -> None:
+    result = CliRunner().invoke(program(), [f"--latency={wrong}"])
+    assert result.exit_code == 2
+    assert "Invalid value for '--latency'" in result.output
+
+
+def test_an_option_that_cannot_be_is_an_input_error() -> None:
+    result = CliRunner().invoke(program(), ["--error-share", "3"])
+    assert isinstance(result.exception, InputError)

@@ -1,0 +1,50 @@
+"""Where results go is settled before anything is paid for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock import jsons
+from penstock.errors import InputError
+from penstock.local.target import target
+from penstock.spec.job import BatchJob
+
+
+def job(source: str, output: str) -> BatchJob:
+    return BatchJob.model_validate(
+        {
+            "apiVersion": "penstock.dev/v1alpha1",
+            "kind": "BatchJob",
+            "metadata": {"name": "job"},
+            "spec": {
+                "source": {"file": {"path": source}},
+                "processor": {"http": {"url": "http://127.0.0.1:1/"}},
+                "output": {"file": {"path": output}},
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize("source", ["d.csv", "*.csv", "./d.csv"])
+def test_results_never_replace_the_input(tmp_path: Path, source: str) -> None:
+    (tmp_path / "d.csv").write_text("id\n1\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "d.csv")
+    for output in ("d.csv", "link.csv"):
+        with pytest.raises(InputError, match="is the input"):
+            target(job(source, output), tmp_path, None)
+    with pytest.raises(InputError, match=r"--output: .* is the input"):
+        target(job(source, "out.csv"), tmp_path, tmp_path / "d.csv")
+
+
+def test_another_file_is_fine_also_when_the_input_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("old results")
+    assert target(job("d.csv", "out.csv"), tmp_path, None) == (tmp_path / "out.csv", "csv")
+
+
+@pytest.mark.parametrize("text", ["1e400", '{"n": -1E+999}', "[1e309]"])
+def test_a_number_too_large_for_json_readers_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        jsons.loads(text)
+    assert jsons.loads('{"n": 1e300, "code": "E123"}') == {"n": 1e300, "code": "E123"}
