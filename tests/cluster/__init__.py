@@ -1,0 +1,1 @@
+"""A real Kubernetes on one Linux machine, for the tests: `python -m tests.cluster up`."""
