@@ -29,7 +29,7 @@ def test_sample_runs_and_a_second_time_skips_all(tmp_path: Path) -> None:
     first = sample(*options)
 
     assert first.returncode == 0, first.stdout + first.stderr
-    rows = list(openpyxl.load_workbook(book, read_only=True).worksheets[0].values)
+    rows = list(openpyxl.load_workbook(book).worksheets[0].values)
     position, status = rows[0].index("_position"), rows[0].index("_status")
     positions = [int(str(row[position])) for row in rows[1:]]
     assert positions == sorted(positions)
