@@ -13,6 +13,7 @@ from tools import check_requirements, generate_docs
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "worker" / "penstock"
+OPERATOR = ROOT / "operator" / "penstock_operator"
 
 
 def test_pins_are_in_step_with_pyproject() -> None:
@@ -47,7 +48,12 @@ def test_source_map_knows_every_room() -> None:
 
 
 def test_every_module_says_why_it_exists() -> None:
-    silent = [str(path) for path in PACKAGE.rglob("*.py") if not generate_docs.opening(path)]
+    silent = [
+        str(path)
+        for package in (PACKAGE, OPERATOR)
+        for path in package.rglob("*.py")
+        if not generate_docs.opening(path)
+    ]
     assert not silent
 
 
@@ -71,9 +77,11 @@ def test_wheel_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
         entry_points = next(n for n in archive.namelist() if n.endswith("entry_points.txt"))
         assert "penstock = penstock.cli.app:main" in archive.read(entry_points).decode()
     wanted = {
-        path.relative_to(PACKAGE.parent).as_posix()
+        path.relative_to(package.parent).as_posix()
+        for package in (PACKAGE, OPERATOR)
         for suffix in ("*.py", "*.sql", "py.typed")
-        for path in PACKAGE.rglob(suffix)
+        for path in package.rglob(suffix)
     }
     assert any(name.endswith(".sql") for name in wanted)
+    assert {"penstock/py.typed", "penstock_operator/py.typed"} <= wanted
     assert names == wanted

@@ -1,0 +1,1 @@
+"""The control plane: takes a BatchJob on Kubernetes from apply to its end."""
