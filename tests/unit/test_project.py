@@ -37,6 +37,12 @@ def test_pins_that_fell_behind_are_named(text: str, mistake: str | None) -> None
     assert check_requirements.mistakes(["rich>=15"], text) == ([mistake] if mistake else [])
 
 
+def test_what_the_images_leave_out_is_in_none_of_their_files() -> None:
+    text = "rich==15.0.0 \\\n    --hash=sha256:ab\n"
+    found = check_requirements.mistakes(["rich>=15", "click>=8"], text, {"rich", "click"})
+    assert found == ["rich has a pin and is to be left out"]
+
+
 def test_generated_pages_are_in_step() -> None:
     behind = [path.name for path, text in generate_docs.pages().items() if path.read_text() != text]
     assert not behind, "run `make docs`"
