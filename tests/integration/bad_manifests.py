@@ -280,7 +280,7 @@ LATER = [
     ),
     source(
         *("items of a ConfigMap", "configMap: {name: items, key: items.jsonl}"),
-        "job.yaml:6 spec.source.configMap: not supported yet",
+        "spec.source.configMap: is read on a cluster",
     ),
     source(
         *("items in an object store", 'objectStore: {url: "s3://items/*.jsonl"}'),

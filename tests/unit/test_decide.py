@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.local.decide import Redrive, Refuse, Replan, Resume, StartNew, Step, next_step
+from penstock.plan.decide import Redrive, Refuse, Replan, Resume, StartNew, Step, next_step
 from penstock.spec.job import BatchJob
 from penstock.store.runs import Run
 
@@ -32,6 +32,7 @@ def run(phase: str, existing: str = "skip") -> Run:
         items_run=1, item_part=0, phase=phase, reason="", message="", manifest="", manifest_path="",
         existing=existing, redrive_reason="", total=1, skipped=0, bad=0, counted={}, suspend=False,
         driver=None, driver_fresh=False, active_seconds=0.0, output="",
+        owner="", revision=0,
     )  # fmt: skip
 
 

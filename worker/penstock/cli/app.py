@@ -134,7 +134,7 @@ for heading, commands in {
     "Run": (new.init, new.validate, run.run, run.redrive),
     "Look": (look.status, look.watch, look.results),
     "Change": (change.suspend, change.resume, change.delete, change.gc),
-    "More": (simulate, work.work),
+    "More": (simulate, work.plan, work.work, work.export),
 }.items():
     for command in commands:
         app.command(rich_help_panel=heading, cls=HelpfulCommand)(command)

@@ -1,10 +1,11 @@
-"""`penstock work`: what a worker pod runs, and a local run in each of its worker processes."""
+"""`penstock plan`, `work`, `export`: what the pods of a BatchJob run, and local workers too."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
@@ -30,11 +31,57 @@ def work() -> None:
     import aiohttp  # noqa: F401
 
     import penstock.work.processors.http  # noqa: F401
-    from penstock.errors import InputError, Mistake
     from penstock.local import logfile
     from penstock.work.main import work_main
 
     environ = {**os.environ, **_told()}
+    _need(environ)
+    slot = environ.get("PENSTOCK_SLOT") or environ.get("JOB_COMPLETION_INDEX") or "0"
+    log = environ.get("PENSTOCK_LOG")
+    logfile.configure(Path(log) if log else None, f"worker {slot}")
+    raise typer.Exit(wait(work_main(environ)))
+
+
+def plan() -> None:
+    """Read the items of a run into the database: what the plan pod is started with.
+
+    The environment tells it everything: PENSTOCK_DATABASE_URL, PENSTOCK_RUN,
+    PENSTOCK_WORKERS (worker slots, default 1) and, for a ConfigMap, PENSTOCK_SOURCE
+    (the file it is mounted as). Paths are relative to the working directory.
+
+    Exit codes: 0 planned, 1 error, 2 bad input.
+    """
+    from penstock.pods.plan import plan_main
+
+    wait(plan_main(_pod("plan")))
+
+
+def export() -> None:
+    """Write the results of a run: what the export pod is started with.
+
+    The environment tells it everything: PENSTOCK_DATABASE_URL and PENSTOCK_RUN.
+    Paths are relative to the working directory.
+
+    Exit codes: 0 written, 1 error, 2 bad input.
+    """
+    from penstock.pods.export import export_main
+
+    wait(export_main(_pod("export")))
+
+
+def _pod(role: str) -> dict[str, str]:
+    """The environment of a pod, complete, with its log on stderr."""
+    from penstock.local import logfile
+
+    environ = dict(os.environ)
+    _need(environ)
+    logfile.configure(None, role)
+    return environ
+
+
+def _need(environ: Mapping[str, str]) -> None:
+    from penstock.errors import InputError, Mistake
+
     missing = [
         Mistake(name, "this environment variable is not set")
         for name in ("PENSTOCK_DATABASE_URL", "PENSTOCK_RUN")
@@ -42,10 +89,6 @@ def work() -> None:
     ]
     if missing:
         raise InputError(missing)
-    slot = environ.get("PENSTOCK_SLOT") or environ.get("JOB_COMPLETION_INDEX") or "0"
-    log = environ.get("PENSTOCK_LOG")
-    logfile.configure(Path(log) if log else None, f"worker {slot}")
-    raise typer.Exit(wait(work_main(environ)))
 
 
 def _leave_to_the_driver(*numbers: signal.Signals) -> None:

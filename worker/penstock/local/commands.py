@@ -11,10 +11,10 @@ from typing import IO
 
 from penstock import jsons
 from penstock.errors import AlreadyRunning, NotFound
+from penstock.export.stored import export, export_rows
 from penstock.export.write import stream_jsonl
 from penstock.local import identity
 from penstock.local.database import open_database
-from penstock.local.export import export, export_rows
 from penstock.local.observe import Observer
 from penstock.local.options import Options
 from penstock.spec.job import BatchJob

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from penstock.errors import AlreadyRunning, InputError
+from penstock.export.stored import export
 from penstock.local import identity, logfile
 from penstock.local.database import Home, log_folder, open_database
-from penstock.local.export import export
 from penstock.local.interrupts import Interrupts, interrupts
 from penstock.local.observe import Observer
 from penstock.local.options import Options, Outcome, View
@@ -22,9 +22,8 @@ from penstock.local.prepare import Prepared, base, effective, forget_half_plan, 
 from penstock.local.target import Target
 from penstock.local.target import target as find_target
 from penstock.local.workers import Workers
-from penstock.spec import tolerance
 from penstock.spec.job import BatchJob
-from penstock.store import runs, shards
+from penstock.store import ending, runs, shards
 from penstock.store.db import Database
 from penstock.store.progress import Progress
 from penstock.store.runs import Run
@@ -178,12 +177,11 @@ class _Drive:
     async def _end(self, finished: bool) -> Progress:
         run = await runs.get(self._db, self._run.id)
         if finished and not run.ended:
-            await runs.settle_skipped(self._db, run.id)
-            await self._set_phase("Exporting")
+            await ending.begin_export(self._db, run.id)
             run = await runs.get(self._db, run.id)
         exported = run.phase in ("Exporting", "Failed") and await self._export(run)
         if run.phase == "Exporting" and exported:
-            await self._close(run)
+            await ending.close(self._db, run, self._policy)
         now = time.monotonic()
         return await self._observer.look(now, seconds=self._seconds(now), failures=True)
 
@@ -201,15 +199,6 @@ class _Drive:
         self._exporting = None
         await runs.set_output(self._db, run.id, str(path))
         return True
-
-    async def _close(self, run: Run) -> None:
-        failed = (await runs.totals(self._db, run.id))["failed"] + run.bad
-        # Workers look now and then, to stop early; this look is the one that sees everything.
-        why = tolerance.exceeded(self._policy, run.total, failed)
-        if why is not None:
-            await self._set_phase("Failed", tolerance.REASON, why)
-        else:
-            await self._set_phase("Complete", "CompletedWithFailedItems" if failed else "Completed")
 
     async def _set_phase(
         self,

@@ -11,13 +11,12 @@ from typing import Any
 
 from penstock import jsons
 from penstock.errors import AlreadyRunning, InputError
-from penstock.local import decide, identity
+from penstock.local import identity
 from penstock.local.options import Options, View
-from penstock.plan import planner
+from penstock.plan import decide, planner
 from penstock.plan.probe import probed
 from penstock.plan.summary import PlanSummary
 from penstock.sources.items import check_source, read_items
-from penstock.spec.fingerprint import processor_digest
 from penstock.spec.job import BatchJob
 from penstock.spec.secrets import api_key
 from penstock.store import housekeeping, runs, shards
@@ -65,7 +64,7 @@ async def prepare(
     async with AsyncExitStack() as stack:
         chosen = await _Chooser(job, manifest, options, stack).choose(db)
         step, run = chosen.step, chosen.run
-        request = _request(job, workers)
+        request = planner.request_for(job, workers)
         match step:
             case decide.Resume():
                 totals = await runs.totals(db, run.id)
@@ -240,16 +239,6 @@ async def forget_half_plan(db: Database, job: BatchJob) -> None:
     latest = await runs.latest(db, job.name)
     if latest is not None and latest.phase == "Planning" and latest.driver == identity.mine():
         await housekeeping.forget(db, latest.id)
-
-
-def _request(job: BatchJob, workers: int) -> planner.PlanRequest:
-    size = job.spec.sharding.items_per_shard
-    return planner.PlanRequest(
-        digest=processor_digest(job.spec.processor),
-        items_per_shard=None if size == "auto" else size,
-        slots=workers,
-        fail_duplicates=job.spec.source.on_bad_record == "failItem",
-    )
 
 
 async def _untouched(db: Statements, run: Run) -> bool:

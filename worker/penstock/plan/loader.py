@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+from penstock import jsons
 from penstock.errors import AlreadyRunning
 from penstock.sources.items import Item
 from penstock.spec.fingerprint import fingerprint
@@ -40,7 +41,8 @@ async def step(db: Database, run: Run, use: Callable[[Statements], Awaitable[T]]
 async def hold(transaction: Statements, run: Run) -> None:
     """Lock the run's row until the transaction ends, and give a sign of life. Raises AlreadyRunning
     when the run was taken away."""
-    if await transaction.fetchrow(_SQL["hold"], run.id) is None:
+    driver = jsons.dumps(run.driver) if run.driver else ""
+    if await transaction.fetchrow(_SQL["hold"], run.id, driver) is None:
         raise AlreadyRunning(f"{run.job}: another command took over while it was planned")
 
 

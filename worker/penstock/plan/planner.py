@@ -17,6 +17,8 @@ from penstock.errors import AlreadyRunning, DatabaseError, InputError, Mistake
 from penstock.plan.loader import Loader, hold, step
 from penstock.plan.summary import PlanSummary
 from penstock.sources.items import Item
+from penstock.spec.fingerprint import processor_digest
+from penstock.spec.job import BatchJob
 from penstock.store import housekeeping, partitions, runs
 from penstock.store.db import Database, Statements
 from penstock.store.queries import load
@@ -45,6 +47,17 @@ class PlanRequest:
     fail_duplicates: bool
 
 
+def request_for(job: BatchJob, slots: int) -> PlanRequest:
+    """What plan needs to know of a job."""
+    size = job.spec.sharding.items_per_shard
+    return PlanRequest(
+        digest=processor_digest(job.spec.processor),
+        items_per_shard=None if size == "auto" else size,
+        slots=slots,
+        fail_duplicates=job.spec.source.on_bad_record == "failItem",
+    )
+
+
 async def plan(
     db: Database,
     run: Run,
@@ -52,12 +65,15 @@ async def plan(
     items: Iterator[Item],
     on_read: Callable[[int], None],
     again: Callable[[], Iterator[Item]] | None = None,
+    *,
+    keep: bool = False,
 ) -> PlanSummary:
     """Store the items of a run in phase Planning and make it ready for workers.
 
     on_read is told now and then how many items were read. again: reads the same items once more,
     to find the lines of duplicates; without it they are told by position. Raises InputError on bad
-    data, with the run forgotten, and AlreadyRunning when another command took the run away.
+    data, with the run forgotten (keep: left as it is, for whoever opened it), and AlreadyRunning
+    when another command took the run away.
     """
     with db.unhurried():
         loader = Loader(db, run, request.digest, on_read)
@@ -69,8 +85,9 @@ async def plan(
                 )
             all_good = await _unique(db, run, loader, request, again) and not loader.bad
         except BaseException:
-            with suppress(DatabaseError):  # the next run throws it away
-                await asyncio.shield(housekeeping.forget(db, run.id))
+            if not keep:
+                with suppress(DatabaseError):  # the next run throws it away
+                    await asyncio.shield(housekeeping.forget(db, run.id))
             raise
         fresh = loader.count if all_good else None
         return await _finish(
@@ -274,8 +291,10 @@ async def open_run(
     redrive_reason: str,
     driver: str,
     number: int | None = None,
+    owner: str = "",
 ) -> Run:
     """A new run of a job, in phase Planning. number: which one it has to be, None for the next.
+    owner: UID of the BatchJob on a cluster.
 
     Raises AlreadyRunning when somebody else has opened that one, and InputError when an unfinished
     run of another job works on the same results: both would count, and skip, each other's.
@@ -292,7 +311,7 @@ async def open_run(
         if other is not None:
             raise _in_use(result_set, other)
         values = (found, manifest, manifest_path, existing, redrive_reason, driver)
-        row = await transaction.fetchrow(_SQL["open_run"], job, *values, number)
+        row = await transaction.fetchrow(_SQL["open_run"], job, *values, number, owner)
         if row is None:
             raise AlreadyRunning(f"{job} is running already")
         opened = await runs.get(transaction, row["id"])

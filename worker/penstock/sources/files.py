@@ -53,6 +53,11 @@ def data_files(source: Source, base: Path) -> list[DataFile]:
     base: the folder of the manifest. Raises InputError (path or format field) when there is none,
     when one is no regular file, or when its format cannot be told.
     """
+    if source.config_map is not None:
+        raise InputError.at(
+            "spec.source.configMap",
+            "is read on a cluster; to run on this machine name a file: source: {file: {path: …}}",
+        )
     assert source.file is not None
     return [
         DataFile(path, name := _display_name(path, base), source.format or _format(path, name))

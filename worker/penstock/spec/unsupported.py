@@ -15,7 +15,6 @@ from penstock.spec.job import BatchJob
 
 NOT_YET: tuple[tuple[str, Any, str], ...] = (
     # (path, the value that is meant or None for any, what it would be)
-    ("spec.source.configMap", None, "items from a ConfigMap"),
     ("spec.source.objectStore", None, "items from an object store"),
     ("spec.source.http", None, "items from an HTTP server"),
     ("spec.source.postgres", None, "items from a database"),

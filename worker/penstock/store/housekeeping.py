@@ -88,6 +88,23 @@ async def forget_rows(transaction: Statements, run: int) -> bool:
     return True
 
 
+async def start_over(db: Database, run: int, driver: str) -> bool:
+    """Make a run empty for a driver that plans it (anew); whoever planned it before is shut out.
+    False when it is planned already, or gone."""
+
+    async def claim(transaction: Statements) -> bool:
+        if await transaction.fetchrow(_PLAN["claim_plan"], run, driver) is None:
+            return False
+        await _delete_rows(transaction, run)
+        return True
+
+    with db.unhurried():
+        claimed = await db.together(claim)
+        if claimed:
+            await _drop(db, "item", run)
+    return claimed
+
+
 async def _delete_rows(transaction: Statements, run: int) -> None:
     await transaction.execute("DELETE FROM item WHERE part = 0 AND run = $1", run)
     await transaction.execute("DELETE FROM shard WHERE run = $1", run)

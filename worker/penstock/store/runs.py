@@ -31,7 +31,8 @@ class Run:
 
     items_run and item_part: whose item rows it works on. result_part: where its result set lives.
     driver: who drives it on one machine (host, pid, started), or None. driver_fresh: it gave a
-    sign of life in the last seconds.
+    sign of life in the last seconds. owner: on a cluster, the UID of its BatchJob. revision: how
+    often the manifest was edited since it began.
     """
 
     id: int
@@ -58,6 +59,8 @@ class Run:
     driver_fresh: bool
     active_seconds: float
     output: str
+    owner: str
+    revision: int
 
     @property
     def ended(self) -> bool:
@@ -126,6 +129,14 @@ async def get(db: Statements, run: int) -> Run:
     row = await db.fetchrow(_SQL["by_id"], run)
     if row is None:
         raise NotFound(f"there is no run {run} in this database")
+    return _run(row)
+
+
+async def before(db: Statements, run: Run) -> Run:
+    """The run of the same job that came before this one. Raises NotFound."""
+    row = await db.fetchrow(_SQL["before"], run.job, run.number)
+    if row is None:
+        raise NotFound(f"{run.job} has no run before its run {run.number}")
     return _run(row)
 
 
@@ -199,6 +210,17 @@ async def set_output(db: Database, run: int, output: str) -> None:
     await db.execute(_SQL["set_output"], run, output)
 
 
+async def edit(db: Statements, run: int, manifest: str) -> None:
+    """A manifest that was edited takes effect; workers see it at their next sign of life."""
+    await db.execute(_SQL["edit"], run, manifest)
+
+
+async def keep_time(db: Database, run: int) -> float:
+    """Count the time since the last call as working time while the run is Running; returns the
+    seconds so far. By the database's clock, so it does not matter who calls."""
+    return float(await db.fetchval(_SQL["keep_time"], run) or 0.0)
+
+
 async def set_suspend(db: Database, run: int, suspend: bool) -> None:
     """Ask a run to stop (or not to)."""
     await db.execute(_SQL["set_suspend"], run, suspend)
@@ -231,7 +253,7 @@ async def workers(db: Statements, run: int) -> list[tuple[str, bool, dict[str, A
 async def worker_seen(
     db: Database, run: int, worker: str, slot: int, stats: dict[str, Any]
 ) -> asyncpg.Record | None:
-    """A worker's sign of life; returns phase, suspend, reason, message, others.
+    """A worker's sign of life; returns phase, suspend, reason, message, revision, others.
 
     None: there is no such run any more."""
     return await db.fetchrow(_SQL["worker_seen"], run, worker, slot, json.dumps(stats))

@@ -102,7 +102,7 @@ class _Service:
                 return EXIT_DONE
             else:
                 end = await self._work(run)
-                if end is not End.PAUSED:
+                if end in (End.FINISHED, End.DRAINED):
                     return EXIT_DONE if end is End.FINISHED else EXIT_DRAINED
 
     async def _work(self, run: runs.Run) -> End:

@@ -45,6 +45,7 @@ class End(StrEnum):
 
     FINISHED = "finished"  # the run has no unfinished item, or has ended
     PAUSED = "paused"  # budget, quota, key, or suspended
+    EDITED = "edited"  # the manifest changed
     DRAINED = "drained"  # asked to stop
 
 
@@ -277,6 +278,8 @@ class Worker:
             self.stop(End.PAUSED)
         elif control["phase"] != "Running":
             self.stop(End.FINISHED)
+        elif control["revision"] != self.run.revision:
+            self.stop(End.EDITED)
 
     async def _check_failure_policy(self) -> None:
         failed = (await runs.totals(self.db, self.run.id))["failed"] + self.run.bad

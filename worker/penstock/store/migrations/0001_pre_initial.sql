@@ -39,10 +39,13 @@ CREATE TABLE run (
     counted      text NOT NULL DEFAULT '{}', -- JSON of what plan found: new, changed, failedBefore,
                                             -- unchanged, badRecords
     suspend      boolean NOT NULL DEFAULT false,
-    driver       text NOT NULL DEFAULT '',  -- JSON: who drives it on one machine
+    driver       text NOT NULL DEFAULT '',  -- JSON: who drives it on one machine; on a cluster, who
+                                            -- plans it
     driver_seen  timestamptz,
     active_seconds double precision NOT NULL DEFAULT 0,
     output       text NOT NULL DEFAULT '',  -- where the results were written
+    owner        text NOT NULL DEFAULT '',  -- on a cluster: UID of the BatchJob it belongs to
+    revision     int NOT NULL DEFAULT 0,    -- raised with each edit of the manifest; workers see it
     created_at   timestamptz NOT NULL DEFAULT now(),
     planned_at   timestamptz,
     finished_at  timestamptz,

@@ -1,10 +1,10 @@
 -- name: open_run
 -- A new run of a job, in phase Planning; its number is $8, or the next when that is null. No row:
 -- there is one of that number. $1 job, $2 result set ID, $3 manifest, $4 manifest's path, $5 existing,
--- $6 redrive reason, $7 driver.
+-- $6 redrive reason, $7 driver, $9 owner.
 INSERT INTO run (job, number, result_set, manifest, manifest_path, existing, redrive_reason,
-                 driver, driver_seen)
-SELECT $1, coalesce($8::int, max(number) + 1, 1), $2, $3, $4, $5, $6, $7, now() FROM run WHERE job = $1
+                 driver, driver_seen, owner)
+SELECT $1, coalesce($8::int, max(number) + 1, 1), $2, $3, $4, $5, $6, $7, now(), $9 FROM run WHERE job = $1
 ON CONFLICT (job, number) DO NOTHING
 RETURNING id
 
@@ -31,9 +31,14 @@ SELECT nextval(pg_get_serial_sequence('result_set', 'id'))::int
 UPDATE result_set SET part = $2 WHERE id = $1
 
 -- name: hold
--- A sign of life of whoever plans the run, and a lock until the transaction ends. No row: the run was
--- taken away, or is planned.
-UPDATE run SET driver_seen = now() WHERE id = $1 AND phase = 'Planning' RETURNING id
+-- A sign of life of driver $2 that plans the run, and a lock until the transaction ends. No row: the
+-- run was taken away, or is planned.
+UPDATE run SET driver_seen = now() WHERE id = $1 AND phase = 'Planning'
+    AND nullif(driver, '')::jsonb IS NOT DISTINCT FROM nullif($2, '')::jsonb RETURNING id
+
+-- name: claim_plan
+-- Driver $2 plans the run from now on; who planned it before notices at its next step.
+UPDATE run SET driver = $2, driver_seen = now() WHERE id = $1 AND phase = 'Planning' RETURNING id
 
 -- name: duplicates
 -- Item IDs that occur more than once in a run, with their first positions; at most $3.

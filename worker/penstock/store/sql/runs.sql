@@ -15,6 +15,12 @@ SELECT run.*, s.name AS result_set_name, s.part AS result_part,
 FROM run JOIN result_set s ON s.id = run.result_set
 WHERE run.id = $1
 
+-- name: before
+-- The newest run of job $1 with a number below $2.
+SELECT run.*, s.name AS result_set_name, s.part AS result_part, false AS driver_fresh
+FROM run JOIN result_set s ON s.id = run.result_set
+WHERE job = $1 AND number < $2 ORDER BY number DESC LIMIT 1
+
 -- name: jobs
 -- Every job's newest run.
 SELECT DISTINCT ON (job) id FROM run ORDER BY job, number DESC
@@ -55,6 +61,16 @@ WHERE id = $1
 
 -- name: set_output
 UPDATE run SET output = $2 WHERE id = $1
+
+-- name: edit
+UPDATE run SET manifest = $2, revision = revision + 1 WHERE id = $1
+
+-- name: keep_time
+-- A gap of more than half a minute is an outage of whoever looks, not work.
+UPDATE run SET driver_seen = now(), active_seconds = active_seconds + CASE
+    WHEN phase = 'Running' AND driver_seen > now() - interval '30 seconds'
+    THEN extract(epoch FROM now() - driver_seen) ELSE 0 END
+WHERE id = $1 RETURNING active_seconds
 
 -- name: set_suspend
 UPDATE run SET suspend = $2 WHERE id = $1
@@ -116,7 +132,7 @@ WITH seen AS (
     INSERT INTO worker (run, id, slot, stats) VALUES ($1, $2, $3, $4)
     ON CONFLICT (run, id) DO UPDATE SET stats = excluded.stats, seen_at = now()
 )
-SELECT phase, suspend, reason, message,
+SELECT phase, suspend, reason, message, revision,
        (SELECT count(*) FROM worker w
         WHERE w.run = $1 AND w.id <> $2 AND w.seen_at > now() - interval '5 seconds') AS others
 FROM run WHERE id = $1

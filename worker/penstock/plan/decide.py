@@ -1,4 +1,4 @@
-"""What `penstock run` does with a job that may have run before. Pure."""
+"""What is to be done with a job that may have run before: go on, start anew, refuse. Pure."""
 
 from __future__ import annotations
 

@@ -1,0 +1,209 @@
+"""`penstock plan` and `penstock export`, as a pod runs them, on a run that the operator opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.errors import AlreadyRunning, InputError
+from penstock.plan import planner
+from penstock.pods.export import export_main
+from penstock.pods.plan import plan_main
+from penstock.sources.items import Item
+from penstock.spec.job import BatchJob
+from penstock.store import ending, runs, shards
+from penstock.store.db import Database
+from penstock.store.runs import Run
+from penstock.work.types import CallResult, FailureKind, WorkItem
+from tests.integration.work_support import Scripted, bad, good, manifest, worker
+
+LINES = [{"id": f"i{n}", "n": n} for n in range(5)]
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with items.jsonl in it."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "items.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in LINES))
+    return path
+
+
+def job(**spec: Any) -> BatchJob:
+    return manifest(
+        **{"source": {"file": {"path": "items.jsonl"}, "idField": "id"}, **spec},
+    )
+
+
+async def opened(db: Database, of: BatchJob, existing: str = "skip", owner: str = "uid-1") -> Run:
+    return await planner.open_run(
+        db,
+        job="team/job",
+        result_set="team/job",
+        manifest=of.model_dump_json(by_alias=True, exclude_none=True),
+        manifest_path="",
+        existing=existing,
+        redrive_reason="",
+        driver="",
+        owner=owner,
+    )
+
+
+def environ(dsn: str, run: Run, **more: str) -> dict[str, str]:
+    return {"PENSTOCK_DATABASE_URL": dsn, "PENSTOCK_RUN": str(run.id), **more}
+
+
+def replace(data: Path, text: str) -> None:
+    data.write_text(text)
+
+
+async def all_good(group: Sequence[WorkItem]) -> CallResult:
+    return good(group)
+
+
+async def worked(db: Database, run: Run, failing: tuple[int, ...] = ()) -> Scripted:
+    """Work a planned run off; the items whose n is in `failing` fail."""
+
+    async def answer(group: Sequence[WorkItem]) -> CallResult:
+        if group[0].item["n"] in failing:
+            return bad(group, FailureKind.REJECTED)
+        return good(group)
+
+    processor = Scripted(answer)
+    await worker(db, await runs.get(db, run.id), processor).work(1.0)
+    assert not await shards.unfinished(db, run.id)
+    return processor
+
+
+async def test_plan_reads_a_file_of_the_working_directory(db: Database, dsn: str) -> None:
+    run = await opened(db, job())
+    await plan_main(environ(dsn, run))
+    after = await runs.get(db, run.id)
+    assert (after.phase, after.total, after.owner) == ("Running", 5, "uid-1")
+
+
+async def test_plan_reads_a_config_map_where_it_is_mounted(
+    db: Database, dsn: str, data: Path
+) -> None:
+    run = await opened(db, job(source={"configMap": {"name": "items", "key": "items.jsonl"}}))
+    await plan_main(environ(dsn, run, PENSTOCK_SOURCE=str(data)))
+    assert (await runs.get(db, run.id)).total == 5
+
+
+async def test_a_planned_run_is_not_planned_again(db: Database, dsn: str, data: Path) -> None:
+    run = await opened(db, job())
+    await plan_main(environ(dsn, run))
+    replace(data, "")
+    await plan_main(environ(dsn, run))
+    assert (await runs.get(db, run.id)).total == 5
+
+
+async def test_a_second_pod_starts_over_and_shuts_the_first_out(db: Database, dsn: str) -> None:
+    run = await opened(db, job())
+    request = planner.request_for(job(), 1)
+    rows = (Item(n, f"x{n}", b"c", "{}", f"row {n}") for n in range(3))
+
+    async def late() -> None:
+        """The first pod, which had stored its items before it was thought dead."""
+        await planner.plan(db, run, request, rows, lambda _: None, keep=True)
+
+    await plan_main(environ(dsn, run))
+    with pytest.raises(AlreadyRunning):
+        await late()
+    kept = await db.fetch("SELECT item_id FROM item WHERE run = $1 ORDER BY position", run.id)
+    assert [row["item_id"] for row in kept] == [line["id"] for line in LINES]
+
+
+async def test_bad_input_is_kept_with_the_run(db: Database, dsn: str, data: Path) -> None:
+    replace(data, '{"id": "a"}\n{"id": \n')
+    run = await opened(db, job())
+    with pytest.raises(InputError, match=r"items\.jsonl:2"):
+        await plan_main(environ(dsn, run))
+    after = await runs.get(db, run.id)
+    assert (after.phase, after.reason) == ("Failed", "InvalidInput")
+    assert "items.jsonl:2" in after.message
+    assert not await db.fetchval("SELECT count(*) FROM item WHERE run = $1", run.id)
+
+
+async def test_a_key_is_not_needed_for_planning(db: Database, dsn: str) -> None:
+    key = {"secretKeyRef": {"name": "provider", "key": "token"}}
+    run = await opened(db, job(processor={"http": {"url": "http://127.0.0.1:1/", "apiKey": key}}))
+    await plan_main(environ(dsn, run))
+    assert (await runs.get(db, run.id)).phase == "Running"
+
+
+async def test_a_redrive_takes_what_failed_before(db: Database, dsn: str) -> None:
+    first = await opened(db, job())
+    await plan_main(environ(dsn, first))
+    await worked(db, first, failing=(1, 3))
+    await ending.begin_export(db, first.id)
+    await export_main(environ(dsn, first))
+    again = await opened(db, job(), existing="redrive")
+    await plan_main(environ(dsn, again))
+    processor = await worked(db, again)
+    assert sorted(processor.calls) == ["i1", "i3"]
+
+
+@pytest.mark.parametrize(
+    ("failing", "policy", "phase", "reason"),
+    [
+        ((), {}, "Complete", "Completed"),
+        ((2,), {}, "Complete", "CompletedWithFailedItems"),
+        ((1, 2), {"toleratedFailureCount": 1}, "Failed", "FailurePolicyExceeded"),
+    ],
+)
+async def test_export_writes_the_file_and_ends_the_run(
+    db: Database,
+    dsn: str,
+    tmp_path: Path,
+    failing: tuple[int, ...],
+    policy: dict[str, int],
+    phase: str,
+    reason: str,
+) -> None:
+    run = await opened(db, job(output={"file": {"path": "out/r.jsonl"}}, failurePolicy=policy))
+    await plan_main(environ(dsn, run))
+    await worked(db, run, failing)
+    await ending.begin_export(db, run.id)
+    await export_main(environ(dsn, run))
+    after = await runs.get(db, run.id)
+    rows = [json.loads(line) for line in (tmp_path / "out/r.jsonl").read_text().splitlines()]
+    assert [row["_id"] for row in rows] == [line["id"] for line in LINES]
+    assert [row["_position"] for row in rows if row["_status"] == "failed"] == list(failing)
+    assert (after.phase, after.reason) == (phase, reason)
+    assert after.output == str(tmp_path / "out/r.jsonl")
+
+
+async def test_export_waits_for_the_end_of_the_work(db: Database, dsn: str, tmp_path: Path) -> None:
+    run = await opened(db, job(output={"file": {"path": "r.jsonl"}}))
+    await plan_main(environ(dsn, run))
+    await export_main(environ(dsn, run))
+    assert not (tmp_path / "r.jsonl").exists()
+    assert (await runs.get(db, run.id)).phase == "Running"
+
+
+async def test_working_time_counts_only_while_running(db: Database, dsn: str) -> None:
+    run = await opened(db, job())
+    assert await runs.keep_time(db, run.id) == 0.0
+    await plan_main(environ(dsn, run))
+    await db.execute("UPDATE run SET driver_seen = now() - interval '5 seconds'")
+    assert await runs.keep_time(db, run.id) == pytest.approx(5.0, abs=2.0)
+    await db.execute("UPDATE run SET driver_seen = now() - interval '5 minutes'")
+    assert await runs.keep_time(db, run.id) < 10.0
+    await runs.set_phase(db, run.id, "Suspended")
+    await db.execute("UPDATE run SET driver_seen = now() - interval '5 seconds'")
+    assert await runs.keep_time(db, run.id) < 10.0
+
+
+async def test_an_edit_ends_the_work_at_hand(db: Database, dsn: str) -> None:
+    run = await opened(db, job())
+    await plan_main(environ(dsn, run))
+    before = await runs.get(db, run.id)
+    await runs.edit(db, run.id, before.manifest)
+    stopped = await worker(db, before, Scripted(all_good)).work(1.0)
+    assert stopped == "edited"
+    assert await worker(db, await runs.get(db, run.id), Scripted(all_good)).work(1.0) == "finished"

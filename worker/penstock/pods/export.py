@@ -1,0 +1,50 @@
+"""`penstock export`: writes the results of a run where its manifest wants them, and ends the run.
+
+PENSTOCK_DATABASE_URL  where the run is, in phase Exporting, or Failed with results to be written
+PENSTOCK_RUN           its number in the database
+
+Paths in the manifest are relative to the working directory. The file is put in place whole, so a
+pod that is started again only does it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from penstock import jsons
+from penstock.export.stored import export
+from penstock.export.target import OUTPUT_FIELD, check_place
+from penstock.export.write import format_of
+from penstock.spec.job import BatchJob
+from penstock.store import ending, runs
+from penstock.store.db import Database
+
+log = logging.getLogger(__name__)
+
+
+async def export_main(environ: Mapping[str, str]) -> None:
+    """Write the results of a run. Raises InputError, ExportError, DatabaseError."""
+    db = Database(environ["PENSTOCK_DATABASE_URL"], name="penstock-export", patience=None)
+    await db.open()
+    try:
+        await _export(db, int(environ["PENSTOCK_RUN"]))
+    finally:
+        await db.close()
+
+
+async def _export(db: Database, run_id: int) -> None:
+    run = await runs.get(db, run_id)
+    if run.output or run.phase not in ("Exporting", "Failed"):
+        log.info("run %d of %s has nothing to write: %s", run.number, run.job, run.phase)
+        return
+    job = BatchJob.model_validate(jsons.loads(run.manifest))
+    output = job.spec.output
+    if output is not None and output.file is not None:
+        path = Path.cwd() / output.file.path
+        check_place(path, OUTPUT_FIELD)
+        rows = await export(db, run, path, format_of(path, output.format), warn=log.warning)
+        await runs.set_output(db, run_id, str(path))
+        log.info("wrote %d rows to %s", rows, path)
+    await ending.close(db, run, job.spec.failure_policy)
