@@ -1,0 +1,107 @@
+"""All that a decision about one BatchJob is made from, at one moment: plain values, no clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from penstock.errors import Mistake
+from penstock.spec.job import BatchJob
+from penstock.store.progress import Progress
+
+Role = Literal["plan", "work", "export"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps a pod from working, for a condition and an Event.
+
+    reason: one CamelCase word (ImagePullFailed, Unschedulable, SecretMissing, …). message: what is
+    wrong and what to do about it.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodSeen:
+    """A pod of one of the job's Jobs. run: number of the run. problem: why it cannot start, or why
+    it ended badly; None when all is well."""
+
+    name: str
+    role: Role
+    run: int
+    phase: str
+    ready: bool
+    problem: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSeen:
+    """A Job of the BatchJob. run: number of the run. ended: its terminal condition, empty while it
+    goes on; reason and message belong to that condition."""
+
+    name: str
+    role: Role
+    run: int
+    suspended: bool
+    parallelism: int
+    active: int
+    ended: Literal["", "Complete", "Failed"]
+    reason: str = ""
+    message: str = ""
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunSeen:
+    """The newest run in the database. manifest: what it works by, with all edits taken up.
+    unfinished: some shard is not done yet. seconds: working time. shards: how many are not done.
+    started, finished: seconds since the epoch, None when it has not come to that."""
+
+    id: int
+    number: int
+    phase: str
+    reason: str
+    message: str
+    manifest: BatchJob
+    existing: str
+    unfinished: bool
+    shards: int
+    seconds: float
+    output: str
+    progress: Progress
+    started: float
+    finished: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One BatchJob with all that belongs to it.
+
+    job: the manifest, None when it has mistakes. database: why the database cannot be asked, empty
+    when it could; then run is what it knows (None: no run yet). jobs, pods: of all its runs.
+    status: as the API server has it. now: seconds since the epoch.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    deleting: bool
+    managed_elsewhere: bool
+    job: BatchJob | None
+    mistakes: tuple[Mistake, ...]
+    run: RunSeen | None
+    database: str
+    jobs: tuple[JobSeen, ...]
+    pods: tuple[PodSeen, ...]
+    status: Mapping[str, Any]
+    now: float
+
+    @property
+    def key(self) -> str:
+        """How the database names the job: several namespaces share it."""
+        return f"{self.namespace}/{self.name}"
