@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: the source map and the command-line reference.
+"""Writes what follows from the code: the source map, the command-line reference and the CRD.
 
 `make docs` runs it; tests/unit/test_generated_docs.py fails when a page is out of step.
 """
@@ -15,8 +15,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "worker" / "penstock"
+OPERATOR = ROOT / "operator" / "penstock_operator"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 CLI = ROOT / "docs" / "reference" / "cli.md"
+CRD = ROOT / "manifests" / "crd.yaml"
 
 # The rooms in the order data flows through them; a test holds this to the folders that exist.
 ROOMS = ["spec", "sources", "plan", "store", "work", "rate", "export", "local", "cli", "simulate"]
@@ -33,16 +35,22 @@ def opening(module: Path) -> str:
 
 
 def source_map() -> str:
-    """Markdown: the top modules, then a heading a room with one line a module."""
+    """Markdown: the top modules of a package, then a heading a room with one line a module."""
     lines = ["### penstock", ""]
-    lines += [_entry(module) for module in _modules(PACKAGE)]
+    lines += [_entry(module, PACKAGE) for module in _modules(PACKAGE)]
     for room in ROOMS:
-        folder = PACKAGE / room
-        lines += ["", f"### {room}", "", opening(folder / "__init__.py"), ""]
-        for module in sorted(folder.rglob("*.py")):
-            if module != folder / "__init__.py":
-                lines.append(_entry(module))
+        lines += _room(PACKAGE / room, PACKAGE, room)
+    lines += ["", "### penstock_operator", "", opening(OPERATOR / "__init__.py"), ""]
+    lines += [_entry(module, OPERATOR) for module in _modules(OPERATOR)]
+    for inner in sorted(OPERATOR.glob("*/__init__.py")):
+        lines += _room(inner.parent, OPERATOR, f"penstock_operator/{inner.parent.name}")
     return "\n".join(lines)
+
+
+def _room(folder: Path, package: Path, heading: str) -> list[str]:
+    lines = ["", f"### {heading}", "", opening(folder / "__init__.py"), ""]
+    modules = sorted(path for path in folder.rglob("*.py") if path != folder / "__init__.py")
+    return lines + [_entry(module, package) for module in modules]
 
 
 def architecture() -> str:
@@ -77,15 +85,17 @@ def cli_reference() -> str:
 
 def pages() -> dict[Path, str]:
     """What each generated page should hold."""
-    return {ARCHITECTURE: architecture(), CLI: cli_reference()}
+    from penstock_operator.crd.definition import crd_yaml
+
+    return {ARCHITECTURE: architecture(), CLI: cli_reference(), CRD: crd_yaml()}
 
 
 def _modules(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
 
 
-def _entry(module: Path) -> str:
-    return f"- `{module.relative_to(PACKAGE).as_posix()}` – {opening(module)}"
+def _entry(module: Path, package: Path) -> str:
+    return f"- `{module.relative_to(package).as_posix()}` – {opening(module)}"
 
 
 def _command(name: str, command: Any, parent: Any) -> list[str]:

@@ -10,14 +10,11 @@ from penstock.errors import InputError, Mistake
 from penstock.spec.json_schema import compile_schema, schema_of
 from penstock.spec.processor import (
     HttpProcessor,
-    Message,
     OllamaProcessor,
     OpenAIProcessor,
     Processor,
 )
-from penstock.spec.suggest import did_you_mean
 
-_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 """A part of an address or header that is only known with the item."""
@@ -75,7 +72,6 @@ def _openai(openai: OpenAIProcessor, where: str) -> Iterator[Mistake]:
         yield Mistake(f"{where}.input", "is missing: operation responses needs it, or messages")
     elif openai.input is not None and openai.messages is not None:
         yield Mistake(f"{where}.input", "input and messages are both given: keep one")
-    yield from _roles(openai.messages, where)
     yield from _response_format(openai, where, allowed=operation != "embeddings")
 
 
@@ -89,7 +85,6 @@ def _ollama(ollama: OllamaProcessor, where: str) -> Iterator[Mistake]:
     if operation is None:
         operation = "embeddings" if ollama.messages is None else "chat"
     yield from _chat(ollama, where) if operation == "chat" else _embeddings(ollama, where)
-    yield from _roles(ollama.messages, where)
     yield from _response_format(ollama, where, allowed=operation == "chat")
 
 
@@ -142,14 +137,6 @@ def _embeddings(called: OpenAIProcessor | OllamaProcessor, where: str) -> Iterat
         yield Mistake(f"{where}.input", "is missing: operation embeddings needs it")
     if called.messages is not None:
         yield Mistake(f"{where}.messages", "operation embeddings takes `input` in their place")
-
-
-def _roles(messages: list[Message] | None, where: str) -> Iterator[Mistake]:
-    for index, message in enumerate(messages or []):
-        if message.role not in _ROLES:
-            hint = did_you_mean(message.role, _ROLES)
-            wanted = f"wanted one of {', '.join(_ROLES)}{hint}"
-            yield Mistake(f"{where}.messages[{index}].role", wanted)
 
 
 def _own_parameters(called: OpenAIProcessor | OllamaProcessor, where: str) -> Iterator[Mistake]:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from penstock.spec.types import Model
 
 PythonMode = Literal["async", "thread", "process"]
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 _MESSAGES = (
     "The conversation to send, when chatting. The contents are templates over the item: "
@@ -52,7 +53,7 @@ def _content(value: Any) -> Any:
 class Message(Model):
     """One message of a conversation."""
 
-    role: str = Field(min_length=1, description="Who speaks: `system`, `user` or `assistant`.")
+    role: Role = Field(description="Who speaks: `system`, `user` or `assistant`.")
     content: Annotated[str | list[Any], BeforeValidator(_content)] = Field(
         description="The text, or a list of content parts; every string in it is a template."
     )
@@ -146,10 +147,16 @@ class HttpProcessor(Model):
     api_key: ApiKey | None = Field(default=None, description=_API_KEY)
 
 
+class ConfigMapRef(Model):
+    """A ConfigMap of the job's namespace."""
+
+    name: str = Field(min_length=1, description="Name of the ConfigMap.")
+
+
 class CodeFrom(Model):
     """Where the code of a function comes from."""
 
-    config_map: dict[str, str] = Field(description="`name` of a ConfigMap with the modules.")
+    config_map: ConfigMapRef = Field(description="ConfigMap that holds the modules.")
 
 
 class PythonProcessor(Model):

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from penstock.spec.types import Count, Duration, Model
 
 _MOST_PARALLEL = 10_000
+_MOST_IN_SHARD = 1_000_000
 
 
 class Batching(Model):
@@ -25,15 +26,21 @@ class Batching(Model):
 
 def _auto_or_count(value: Any) -> Any:
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if value == "auto" or (whole and 1 <= value <= 1_000_000):
+    if value == "auto" or (whole and 1 <= value <= _MOST_IN_SHARD):
         return value
-    raise ValueError("wanted auto or a whole number from 1 to 1000000")
+    raise ValueError(f"wanted auto or a whole number from 1 to {_MOST_IN_SHARD}")
+
+
+ItemsPerShard = Annotated[
+    Literal["auto"] | Annotated[int, Field(ge=1, le=_MOST_IN_SHARD)],
+    BeforeValidator(_auto_or_count),
+]
 
 
 class Sharding(Model):
     """How the items are divided among workers."""
 
-    items_per_shard: Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_count)] = Field(
+    items_per_shard: ItemsPerShard = Field(
         default="auto",
         description=(
             "Items in a shard, the piece a worker takes at a time; `auto` fits it to their number."

@@ -25,9 +25,10 @@ from penstock.spec.source import Source
 from penstock.spec.unsupported import unsupported
 from penstock.spec.uses import template_mistakes
 
-_SOURCES = ("inline", "config_map", "file", "object_store", "http", "postgres")
-_PROCESSORS = ("openai", "ollama", "http", "python", "stages")
-_OUTPUTS = ("file", "object_store", "postgres")
+SOURCES = ("inline", "configMap", "file", "objectStore", "http", "postgres")
+PROCESSORS = ("openai", "ollama", "http", "python", "stages")
+OUTPUTS = ("file", "objectStore", "postgres")
+"""Of each of these, a manifest has exactly one."""
 
 
 def validate(job: BatchJob) -> list[Mistake]:
@@ -35,9 +36,9 @@ def validate(job: BatchJob) -> list[Mistake]:
     spec = job.spec
     mistakes = [
         *_metadata(job.metadata),
-        *_exactly_one(spec.source, _SOURCES, "spec.source"),
+        *_exactly_one(spec.source, SOURCES, "spec.source"),
         *_source(spec.source),
-        *_exactly_one(spec.processor, _PROCESSORS, "spec.processor"),
+        *_exactly_one(spec.processor, PROCESSORS, "spec.processor"),
         *processor_mistakes(spec.processor),
         *_bounds(spec),
         *_output(spec.output),
@@ -63,13 +64,10 @@ def _metadata(metadata: Metadata) -> Iterator[Mistake]:
         yield Mistake("metadata.namespace", "wanted lower-case letters, digits and hyphens")
 
 
-def _exactly_one(model: BaseModel, attributes: tuple[str, ...], where: str) -> Iterator[Mistake]:
-    names = [type(model).model_fields[name].alias or name for name in attributes]
-    given = [
-        name
-        for attribute, name in zip(attributes, names, strict=True)
-        if getattr(model, attribute) is not None
-    ]
+def _exactly_one(model: BaseModel, names: tuple[str, ...], where: str) -> Iterator[Mistake]:
+    fields = type(model).model_fields.items()
+    present = {field.alias for attribute, field in fields if getattr(model, attribute) is not None}
+    given = [name for name in names if name in present]
     wanted = f"wanted exactly one of {', '.join(names)}"
     if not given:
         yield Mistake(where, f"{wanted}; none is given")
@@ -132,7 +130,7 @@ def _output(output: Output | None) -> Iterator[Mistake]:
     if output is None:
         return
     if output.per_item is None:
-        yield from _exactly_one(output, _OUTPUTS, "spec.output")
+        yield from _exactly_one(output, OUTPUTS, "spec.output")
     if output.file is None:
         return
     where, path = "spec.output.file.path", output.file.path

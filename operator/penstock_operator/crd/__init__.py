@@ -1,0 +1,1 @@
+"""The CustomResourceDefinition of a BatchJob, written from the models: schema, rules, status."""
