@@ -12,8 +12,8 @@ import yaml
 
 from penstock.spec.job import API_VERSION, KIND, BatchJob, BatchJobSpec, Metadata
 from penstock.spec.names import LONGEST_JOB_NAME
-from penstock_operator.crd.rules import rules_of
-from penstock_operator.crd.schema import structural_schema, validations
+from penstock_operator.crd.rules import RULES
+from penstock_operator.crd.schema import structural_schema
 from penstock_operator.crd.status import BatchJobStatus
 
 GROUP, VERSION = API_VERSION.split("/")
@@ -107,7 +107,7 @@ def _schema() -> dict[str, Any]:
             "spec": structural_schema(BatchJobSpec),
             "status": structural_schema(BatchJobStatus),
         },
-        "x-kubernetes-validations": validations(rules_of(KIND)),
+        "x-kubernetes-validations": [rule.as_json() for rule in RULES[KIND]],
     }
 
 

@@ -10,14 +10,14 @@ is changed later would not reach the jobs that are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
 
 from penstock.spec.types import DURATION_PATTERN, format_duration
 from penstock_operator.crd.limits import LIMITS
-from penstock_operator.crd.rules import Rule, exactly_one, rules_of
+from penstock_operator.crd.rules import RULES
 
 Schema = dict[str, Any]
 
@@ -33,22 +33,6 @@ def structural_schema(model: type[BaseModel]) -> Schema:
     whole = model.model_json_schema(by_alias=True)
     definitions = whole.pop("$defs", {})
     return _schema(whole, definitions, ())
-
-
-def validations(rules: Iterable[Rule]) -> list[Schema]:
-    """Rules as they are written in a schema."""
-    return [
-        {key: value for key, value in written.items() if value}
-        for rule in rules
-        for written in (
-            {
-                "rule": rule.rule,
-                "message": rule.message,
-                "messageExpression": rule.message_expression,
-                "fieldPath": rule.field_path,
-            },
-        )
-    ]
 
 
 def _schema(node: Schema, definitions: dict[str, Schema], within: tuple[str, ...]) -> Schema:
@@ -81,19 +65,19 @@ def _object(
     schema: Schema, node: Schema, definitions: dict[str, Schema], within: tuple[str, ...]
 ) -> Schema:
     name = node["title"]
+    # A schema has an end: what a stage does is not made of stages again.
+    innermost = name == "Processor" and "Stage" in within
     properties: dict[str, Schema] = {}
     for field, value in node["properties"].items():
-        # A schema has an end: what a stage does is not made of stages again.
-        if field == "stages" and "Stage" in within:
-            continue
-        inner = _schema(value, definitions, (*within, name))
-        properties[field] = inner | LIMITS.get((name, field), {})
+        if not (innermost and field == "stages"):
+            inner = _schema(value, definitions, (*within, name))
+            properties[field] = inner | LIMITS.get((name, field), {})
     schema["properties"] = properties
     if "required" in node:
         schema["required"] = node["required"]
-    rules = [*exactly_one(name, properties), *rules_of(name)]
+    rules = RULES.get(f"{name} in Stage" if innermost else name)
     if rules:
-        schema["x-kubernetes-validations"] = validations(rules)
+        schema["x-kubernetes-validations"] = [rule.as_json() for rule in rules]
     return schema
 
 
