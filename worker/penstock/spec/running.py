@@ -78,10 +78,17 @@ class RateLimit(Model):
     """What the provider allows, where it is known; unknown limits are learned."""
 
     requests_per_minute: float | None = Field(
-        default=None, gt=0, description="Calls a minute, over all workers."
+        default=None,
+        gt=0,
+        description=(
+            "Calls a minute that the provider allows, over all workers. Left out, the limit is "
+            "found out from what the provider refuses."
+        ),
     )
     tokens_per_minute: float | None = Field(
-        default=None, gt=0, description="Tokens a minute, over all workers."
+        default=None,
+        gt=0,
+        description="Tokens a minute that the provider allows, over all workers.",
     )
     pool: str | None = Field(
         default=None,
