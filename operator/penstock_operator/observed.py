@@ -9,6 +9,7 @@ from typing import Any, Literal
 from penstock.errors import Mistake
 from penstock.spec.job import BatchJob
 from penstock.store.progress import Progress
+from penstock.store.runs import ENDED_PHASES
 
 Role = Literal["plan", "work", "export"]
 
@@ -57,24 +58,32 @@ class JobSeen:
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
-    """The newest run in the database. manifest: what it works by, with all edits taken up.
-    unfinished: some shard is not done yet. seconds: working time. shards: how many are not done.
-    started, finished: seconds since the epoch, None when it has not come to that."""
+    """The newest run of that name in the database.
+
+    mine: of this BatchJob, not of an earlier one with the same name. manifest: what it works by,
+    with all edits taken up. shards: how many are not done. seconds: working time. started,
+    finished: seconds since the epoch, None when it has not come to that.
+    """
 
     id: int
     number: int
+    mine: bool
     phase: str
     reason: str
     message: str
     manifest: BatchJob
     existing: str
-    unfinished: bool
     shards: int
     seconds: float
     output: str
     progress: Progress
     started: float
     finished: float | None
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen in this run."""
+        return self.phase in ENDED_PHASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,7 @@ class Observed:
 
     job: the manifest, None when it has mistakes. database: why the database cannot be asked, empty
     when it could; then run is what it knows (None: no run yet). jobs, pods: of all its runs.
+    refused: what the database said no to at the last try (a result set in use), else empty.
     status: as the API server has it. now: seconds since the epoch.
     """
 
@@ -96,6 +106,7 @@ class Observed:
     mistakes: tuple[Mistake, ...]
     run: RunSeen | None
     database: str
+    refused: str
     jobs: tuple[JobSeen, ...]
     pods: tuple[PodSeen, ...]
     status: Mapping[str, Any]

@@ -15,11 +15,11 @@ from penstock.export.stored import export, export_rows
 from penstock.export.write import stream_jsonl
 from penstock.local import identity
 from penstock.local.database import open_database
-from penstock.local.observe import Observer
 from penstock.local.options import Options
 from penstock.spec.job import BatchJob
 from penstock.store import housekeeping, runs
 from penstock.store.db import Database
+from penstock.store.observe import Observer
 from penstock.store.progress import Progress
 from penstock.store.runs import Run
 

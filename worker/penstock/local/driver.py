@@ -16,7 +16,6 @@ from penstock.export.stored import export
 from penstock.local import identity, logfile
 from penstock.local.database import Home, log_folder, open_database
 from penstock.local.interrupts import Interrupts, interrupts
-from penstock.local.observe import Observer
 from penstock.local.options import Options, Outcome, View
 from penstock.local.prepare import Prepared, base, effective, forget_half_plan, prepare
 from penstock.local.target import Target
@@ -25,6 +24,7 @@ from penstock.local.workers import Workers
 from penstock.spec.job import BatchJob
 from penstock.store import ending, runs, shards
 from penstock.store.db import Database
+from penstock.store.observe import Observer
 from penstock.store.progress import Progress
 from penstock.store.runs import Run
 

@@ -70,7 +70,7 @@ def next_step(
             )
         return Replan(existing)
     if latest.ended and (redrive or job.spec.redrive > stored.spec.redrive):
-        edited = _changed_work(job, stored)
+        edited = changed_work(job, stored)
         # Its answers would be stored as those of the manifest before the edit.
         return Refuse(_no_redrive(edited, asked=redrive)) if edited else Redrive(reason)
     raised = job.spec.rerun > stored.spec.rerun
@@ -108,10 +108,10 @@ def _changed(job: BatchJob, stored: BatchJob, latest: Run) -> str:
     by_manifest = latest.existing == stored.spec.existing
     if by_manifest and job.spec.existing != stored.spec.existing:
         return "spec.existing"
-    return _changed_work(job, stored)
+    return changed_work(job, stored)
 
 
-def _changed_work(job: BatchJob, stored: BatchJob) -> str:
+def changed_work(job: BatchJob, stored: BatchJob) -> str:
     """What was edited of the items, what is done with them, or where their results belong."""
     if job.result_set != stored.result_set:
         return "spec.resultSet"

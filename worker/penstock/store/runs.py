@@ -132,6 +132,27 @@ async def get(db: Statements, run: int) -> Run:
     return _run(row)
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest run of a job, cheap to ask for. shards: not done yet. started, finished: seconds
+    since the epoch."""
+
+    id: int
+    number: int
+    revision: int
+    owner: str
+    existing: str
+    started: float
+    finished: float | None
+    shards: int
+
+
+async def newest(db: Statements, job: str) -> Newest | None:
+    """The newest run of a job, without its manifest; None when there is none."""
+    row = await db.fetchrow(_SQL["newest"], job)
+    return Newest(**row) if row else None
+
+
 async def before(db: Statements, run: Run) -> Run:
     """The run of the same job that came before this one. Raises NotFound."""
     row = await db.fetchrow(_SQL["before"], run.job, run.number)

@@ -21,6 +21,13 @@ SELECT run.*, s.name AS result_set_name, s.part AS result_part, false AS driver_
 FROM run JOIN result_set s ON s.id = run.result_set
 WHERE job = $1 AND number < $2 ORDER BY number DESC LIMIT 1
 
+-- name: newest
+-- The newest run of a job as far as the operator has to know it again and again.
+SELECT id, number, revision, owner, existing, extract(epoch FROM created_at)::float8 AS started,
+       extract(epoch FROM finished_at)::float8 AS finished,
+       (SELECT count(*) FROM shard WHERE shard.run = run.id AND NOT done) AS shards
+FROM run WHERE job = $1 ORDER BY number DESC LIMIT 1
+
 -- name: jobs
 -- Every job's newest run.
 SELECT DISTINCT ON (job) id FROM run ORDER BY job, number DESC

@@ -1,0 +1,143 @@
+"""Runs in PostgreSQL, as the operator sees and changes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from penstock import jsons
+from penstock.errors import AlreadyRunning, InputError
+from penstock.plan import planner
+from penstock.spec.job import BatchJob
+from penstock.store import ending, runs
+from penstock.store.db import Database
+from penstock.store.observe import Observer
+from penstock.store.progress import Progress
+from penstock_operator.actions import BeginExport, CloseRun, EditRun, OpenRun, SetRunPhase
+from penstock_operator.observed import Observed, RunSeen
+
+DatabaseAction = OpenRun | EditRun | SetRunPhase | BeginExport | CloseRun
+
+REASONS_EVERY = 10.0
+"""Seconds between two countings of failed items by reason, which read the results."""
+
+
+@dataclass
+class _Known:
+    """What need not be asked again of a run: it changes with the revision only."""
+
+    id: int
+    revision: int
+    manifest: BatchJob
+    observer: Observer
+    failures: tuple[tuple[str, int], ...] = ()
+    counted: float = 0.0
+    failed: int = 0
+
+
+class Runs:
+    """The runs of all BatchJobs. cluster: tells this cluster's BatchJobs from those of others that
+    use the same database. Every method may raise DatabaseError."""
+
+    def __init__(self, db: Database, cluster: str) -> None:
+        self._db, self._cluster = db, cluster
+        self._known: dict[str, _Known] = {}
+        self._refused: dict[str, str] = {}
+
+    def owner(self, uid: str) -> str:
+        """How a run says which BatchJob it belongs to."""
+        return f"{self._cluster}/{uid}"
+
+    def refused(self, key: str) -> str:
+        """Why the last try to open a run of this job was turned down; empty when it was not."""
+        return self._refused.get(key, "")
+
+    def forget(self, key: str) -> None:
+        """The BatchJob is gone."""
+        self._known.pop(key, None)
+        self._refused.pop(key, None)
+
+    async def look(self, key: str, uid: str, now: float) -> RunSeen | None:
+        """The newest run of a job; None when there is none. now: seconds since the epoch."""
+        newest = await runs.newest(self._db, key)
+        if newest is None:
+            self._known.pop(key, None)
+            return None
+        known = self._known.get(key)
+        if known is None or (known.id, known.revision) != (newest.id, newest.revision):
+            run = await runs.get(self._db, newest.id)
+            manifest = BatchJob.model_validate(jsons.loads(run.manifest))
+            known = _Known(run.id, run.revision, manifest, Observer(self._db, run))
+            self._known[key] = known
+        seconds = await runs.keep_time(self._db, newest.id)
+        progress = await self._progress(known, now, seconds)
+        return RunSeen(
+            id=newest.id,
+            number=newest.number,
+            mine=newest.owner == self.owner(uid),
+            phase=progress.phase,
+            reason=progress.reason,
+            message=progress.message,
+            manifest=known.manifest,
+            existing=newest.existing,
+            shards=newest.shards,
+            seconds=seconds,
+            output=progress.output or "",
+            progress=progress,
+            started=newest.started,
+            finished=newest.finished,
+        )
+
+    async def _progress(self, known: _Known, now: float, seconds: float) -> Progress:
+        progress = await known.observer.look(now, seconds=seconds)
+        if progress.failed != known.failed and (
+            now - known.counted >= REASONS_EVERY or progress.phase in runs.ENDED_PHASES
+        ):
+            progress = await known.observer.look(now, seconds=seconds, failures=True)
+            known.failures, known.failed, known.counted = progress.failures, progress.failed, now
+        return replace(progress, failures=known.failures)
+
+    async def carry_out(self, action: DatabaseAction, seen: Observed) -> None:
+        """Do it, unless it is done already."""
+        match action:
+            case OpenRun():
+                await self._open(action, seen)
+            case EditRun(run=run, manifest=manifest, resume=resume):
+                await runs.edit(self._db, run, _text(manifest))
+                if resume:
+                    await runs.set_phase(self._db, run, "Running", since=("Paused",))
+            case SetRunPhase(run=run, phase=phase, since=since, reason=reason, message=message):
+                await runs.set_phase(
+                    self._db, run, phase, since=since, reason=reason, message=message
+                )
+            case BeginExport(run=run):
+                await ending.begin_export(self._db, run)
+            case CloseRun(run=run):
+                whole = await runs.get(self._db, run)
+                policy = BatchJob.model_validate(jsons.loads(whole.manifest)).spec.failure_policy
+                await ending.close(self._db, whole, policy)
+
+    async def _open(self, action: OpenRun, seen: Observed) -> None:
+        job = action.manifest
+        try:
+            await planner.open_run(
+                self._db,
+                job=seen.key,
+                result_set=f"{seen.namespace}/{job.result_set}",
+                manifest=_text(job),
+                manifest_path="",
+                existing=action.existing,
+                redrive_reason="",
+                driver="",
+                number=action.number,
+                owner=self.owner(seen.uid),
+            )
+        except AlreadyRunning:
+            pass  # opened at an earlier try
+        except InputError as error:
+            self._refused[seen.key] = str(error)
+            return
+        self._refused.pop(seen.key, None)
+
+
+def _text(manifest: BatchJob) -> str:
+    return jsons.dumps(manifest.model_dump(by_alias=True, exclude_none=True, mode="json"))

@@ -1,0 +1,34 @@
+"""What becomes of an edit of the manifest while a run is under way. Pure."""
+
+from __future__ import annotations
+
+from penstock.plan.decide import changed_work
+from penstock.spec.job import BatchJob
+
+
+def as_stored(job: BatchJob) -> BatchJob:
+    """The manifest as a run keeps it: without what the operator reads from the resource itself, so
+    that suspending a job is no edit of its run."""
+    update = {"suspend": False, "ttl_seconds_after_finished": None}
+    return job.model_copy(update={"spec": job.spec.model_copy(update=update)})
+
+
+def refused(job: BatchJob, stored: BatchJob) -> str:
+    """Which field was edited that a run under way cannot take up; empty when none was."""
+    if job.spec.source.limit != stored.spec.source.limit:
+        return "spec.source.limit"
+    if job.spec.existing != stored.spec.existing:
+        return "spec.existing"
+    return changed_work(job, stored)
+
+
+def taken_up(job: BatchJob, stored: BatchJob) -> BatchJob | None:
+    """The manifest that the run goes on by; None when nothing was edited that matters to it.
+
+    Call it only when `refused` names nothing. redrive and rerun stay as they are: a rise of them
+    asks for the next run, which is opened because they are higher than in this one.
+    """
+    counters = {"redrive": stored.spec.redrive, "rerun": stored.spec.rerun}
+    new = as_stored(job)
+    new = new.model_copy(update={"spec": new.spec.model_copy(update=counters)})
+    return None if new.spec == stored.spec else new

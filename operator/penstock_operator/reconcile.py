@@ -1,0 +1,280 @@
+"""What is to be done about one BatchJob, from what is seen of it at one moment. Pure.
+
+Nothing is remembered between two decisions and none relies on the one before it: whatever order
+things are seen in, and however often, the job comes to the same end. Every action leads to a state
+in which it is not asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from penstock.spec.job import BatchJob
+from penstock.spec.tolerance import REASON as TOO_MANY_FAILED
+from penstock.store.runs import OPEN_PHASES
+from penstock_operator import edits, status
+from penstock_operator.actions import (
+    Action,
+    BeginExport,
+    CloseRun,
+    CreateJob,
+    Decision,
+    DeleteBatchJob,
+    DeleteJob,
+    EditRun,
+    OpenRun,
+    PatchJob,
+    SetRunPhase,
+)
+from penstock_operator.observed import JobSeen, Observed, Role, RunSeen
+
+INVALID_INPUT = "InvalidInput"
+DEADLINE_EXCEEDED = "DeadlineExceeded"
+SUPERSEDED = "Superseded"
+PLAN_FAILED, WORK_FAILED, EXPORT_FAILED = "PlanFailed", "WorkerFailed", "ExportFailed"
+
+LINGER = 30.0
+"""Seconds that the Jobs of a run have to come to their own end once it is over."""
+EXPORT_WITHIN = 1800.0
+"""Seconds after the end in which the results of a run that failed are written. Less than ended Jobs
+are kept: one that could not write them is not made again and again."""
+BAD_CONFIGURATION = "PodFailurePolicy"
+"""Why Kubernetes says that a Job failed when one of its pods ended with exit code 2."""
+
+
+def decide(seen: Observed) -> Decision:
+    """What to do now, what to tell, and when to look again."""
+    if seen.deleting or seen.managed_elsewhere:
+        return Decision()
+    actions = tuple(_actions(seen))
+    told, notices = status.tell(seen, refusal(seen))
+    return Decision(actions, told, notices, _again(seen, actions))
+
+
+def parallelism(job: BatchJob, shards: int) -> int:
+    """Pods to begin with: as many as the job may have, but none without a shard of its own."""
+    scaling = job.spec.scaling
+    return max(scaling.min_parallelism, min(scaling.max_parallelism, shards))
+
+
+def refusal(seen: Observed) -> str:
+    """Why the manifest as it stands now is not what the job does; empty when it is."""
+    job, run = seen.job, seen.run
+    if job is None or run is None or not run.mine:
+        return seen.refused
+    field = edits.refused(job, run.manifest)
+    if run.ended:
+        asked = job.spec.redrive > run.manifest.spec.redrive and not _raised(job, run)
+        if asked and field:
+            return (
+                f"{field} was edited since: the failed items would get answers to another question;"
+                f" raise spec.rerun instead of spec.redrive, to {run.manifest.spec.rerun + 1}: what"
+                " failed and what the edit changed runs"
+            )
+        return seen.refused
+    if field and not _raised(job, run):
+        return (
+            f"{field} was edited while run {run.number} is under way, which goes on without the"
+            " edit; undo it, or give that run up for a new one over what is not done yet: raise"
+            f" spec.rerun to {run.manifest.spec.rerun + 1}"
+        )
+    return seen.refused
+
+
+def _actions(seen: Observed) -> Iterator[Action]:
+    if seen.database:
+        return
+    run, job = seen.run, seen.job
+    if run is None or not run.mine:
+        if run is not None and not run.ended:
+            yield _end(run, SUPERSEDED, "its BatchJob was deleted")
+        elif job is not None:
+            yield _open(job, job.spec.existing, run)
+        return
+    yield from _leftovers(seen, run)
+    if run.ended:
+        yield from _after(seen, run)
+    elif job is not None and _raised(job, run):
+        yield _end(run, SUPERSEDED, "spec.rerun was raised: a newer run takes its place")
+    else:
+        yield from _edit(job, run)
+        yield from _go_on(seen, run)
+
+
+def _open(job: BatchJob, existing: str, last: RunSeen | None) -> OpenRun:
+    return OpenRun(last.number + 1 if last else 1, edits.as_stored(job), existing)
+
+
+def _end(run: RunSeen, reason: str, message: str) -> SetRunPhase:
+    return SetRunPhase(run.id, "Failed", OPEN_PHASES, reason, message)
+
+
+def _raised(job: BatchJob, run: RunSeen) -> bool:
+    return job.spec.rerun > run.manifest.spec.rerun
+
+
+def _leftovers(seen: Observed, run: RunSeen) -> Iterator[Action]:
+    """Jobs that nobody needs and that would not end by themselves."""
+    over = run.finished is not None and seen.now - run.finished > LINGER
+    for job in seen.jobs:
+        wanted = job.run == run.number and (job.role == "export" or not over)
+        if not wanted and not job.ended and not job.deleting:
+            yield DeleteJob(job.name)
+
+
+def _after(seen: Observed, run: RunSeen) -> Iterator[Action]:
+    """The run is over: results of a failed one, the next run, the end of the BatchJob."""
+    job = seen.job
+    if job is not None:
+        changed = edits.refused(job, run.manifest)
+        corrected = run.reason == INVALID_INPUT and changed
+        if _raised(job, run) or corrected:
+            yield _open(job, job.spec.existing, run)
+            return
+        redrive = job.spec.redrive > run.manifest.spec.redrive
+        if redrive and not changed and run.progress.failed:
+            yield _open(job, "redrive", run)
+            return
+    if _unwritten(run, seen.now):
+        export = _job(seen, run, "export")
+        if export is None:
+            yield CreateJob("export", run.number, run.id, run.manifest)
+        if export is None or not export.ended:
+            return
+    ttl = job.spec.ttl_seconds_after_finished if job is not None else None
+    if ttl is not None and run.finished is not None and seen.now - run.finished >= ttl:
+        yield DeleteBatchJob()
+
+
+def _unwritten(run: RunSeen, now: float) -> bool:
+    """Whether a run that was stopped early has results that are still to be written."""
+    stopped = run.phase == "Failed" and run.reason in (TOO_MANY_FAILED, DEADLINE_EXCEEDED)
+    lately = run.finished is not None and now - run.finished < EXPORT_WITHIN
+    return stopped and _writes(run) and not run.output and lately
+
+
+def _writes(run: RunSeen) -> bool:
+    return run.manifest.spec.output is not None
+
+
+def _edit(job: BatchJob | None, run: RunSeen) -> Iterator[Action]:
+    if job is None or edits.refused(job, run.manifest):
+        return
+    manifest = edits.taken_up(job, run.manifest)
+    if manifest is not None:
+        # Whoever edits a paused job has seen to what it was paused for.
+        yield EditRun(run.id, manifest, resume=run.phase == "Paused")
+
+
+def _go_on(seen: Observed, run: RunSeen) -> Iterator[Action]:
+    suspend = seen.job.spec.suspend if seen.job is not None else run.phase == "Suspended"
+    if run.phase == "Planning":
+        yield from _plan(seen, run, suspend)
+    elif run.phase == "Exporting":
+        yield from _export(seen, run)
+    elif not run.shards:
+        yield BeginExport(run.id)
+    else:
+        yield from _work(seen, run, suspend)
+
+
+def _plan(seen: Observed, run: RunSeen, suspend: bool) -> Iterator[Action]:
+    job = _job(seen, run, "plan")
+    if job is None:
+        yield CreateJob("plan", run.number, run.id, run.manifest, suspend=suspend)
+    elif job.deleting:
+        return
+    elif job.ended == "Failed":
+        yield _end(run, PLAN_FAILED, _why(seen, job))
+    elif job.ended == "Complete":
+        yield DeleteJob(job.name)  # and still not planned: another one, unless this look was late
+    elif job.suspended != suspend:
+        yield PatchJob(job.name, suspend=suspend)
+
+
+def _work(seen: Observed, run: RunSeen, suspend: bool) -> Iterator[Action]:
+    deadline = run.manifest.spec.active_deadline_seconds
+    if run.phase == "Running" and deadline is not None and run.seconds > deadline:
+        message = f"it took longer than activeDeadlineSeconds, {deadline:,} s"
+        yield SetRunPhase(run.id, "Failed", ("Running",), DEADLINE_EXCEEDED, message)
+        return
+    if suspend and run.phase != "Suspended":
+        since = ("Running", "Paused")
+        yield SetRunPhase(run.id, "Suspended", since, "Suspended", "spec.suspend is true")
+    elif not suspend and run.phase == "Suspended":
+        yield SetRunPhase(run.id, "Running", ("Suspended",))
+    stopped = suspend or run.phase == "Paused"
+    yield from _workers(seen, run, stopped)
+
+
+def _workers(seen: Observed, run: RunSeen, stopped: bool) -> Iterator[Action]:
+    job = _job(seen, run, "work")
+    wanted = parallelism(run.manifest, run.shards)
+    if job is None:
+        if not stopped:
+            yield CreateJob("work", run.number, run.id, run.manifest, parallelism=wanted)
+    elif job.deleting:
+        return
+    elif job.ended == "Failed" and job.reason == BAD_CONFIGURATION:
+        yield _end(run, WORK_FAILED, _why(seen, job))
+    elif job.ended:
+        yield DeleteJob(job.name)  # with work left: a fresh one, with fresh back-off
+    elif job.suspended != stopped:
+        yield PatchJob(job.name, suspend=stopped)
+    elif not stopped:
+        # Towards the end there are fewer shards than pods; those that run are left alone.
+        most = run.manifest.spec.scaling.max_parallelism
+        if job.parallelism < wanted or job.parallelism > most:
+            yield PatchJob(job.name, parallelism=wanted)
+
+
+def _export(seen: Observed, run: RunSeen) -> Iterator[Action]:
+    if not _writes(run):
+        yield CloseRun(run.id)
+        return
+    job = _job(seen, run, "export")
+    if job is None:
+        yield CreateJob("export", run.number, run.id, run.manifest)
+    elif job.deleting:
+        return
+    elif job.ended == "Failed":
+        yield _end(run, EXPORT_FAILED, _why(seen, job))
+    elif job.ended == "Complete":
+        yield DeleteJob(job.name)
+
+
+def _job(seen: Observed, run: RunSeen, role: Role) -> JobSeen | None:
+    """The Job of a role; one that is being deleted still has its name, so nothing follows yet."""
+    found = [job for job in seen.jobs if job.run == run.number and job.role == role]
+    return found[0] if found else None
+
+
+def _why(seen: Observed, job: JobSeen) -> str:
+    told = [
+        pod.problem.message
+        for pod in seen.pods
+        if pod.problem is not None and (pod.role, pod.run) == (job.role, job.run)
+    ]
+    return told[-1] if told else job.message
+
+
+def _again(seen: Observed, actions: tuple[Action, ...]) -> float | None:
+    run = seen.run
+    if seen.database or seen.refused:
+        return 10.0
+    if actions:
+        return 1.0
+    if run is None:
+        return None if seen.job is None else 10.0
+    if run.ended:
+        return _until_over(seen, run)
+    return 15.0 if run.phase in ("Paused", "Suspended") else 3.0
+
+
+def _until_over(seen: Observed, run: RunSeen) -> float | None:
+    """Seconds until a run that has ended needs something once more."""
+    ttl = seen.job.spec.ttl_seconds_after_finished if seen.job is not None else None
+    past = seen.now - run.finished if run.finished is not None else 0.0
+    left = [LINGER - past, *([ttl - past] if ttl is not None else [])]
+    coming = [seconds for seconds in left if seconds > -1.0]
+    return max(min(coming) + 1.0, 1.0) if coming else None
