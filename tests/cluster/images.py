@@ -10,24 +10,24 @@ import hashlib
 import io
 import json
 import platform
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.cluster import packages
 from tests.cluster.config import PAUSE_IMAGE, Paths
 from tests.cluster.errors import ClusterError
 
 
 def load(archive_file: Path, paths: Paths) -> None:
     """Imports a docker or OCI archive (what `buildah push … docker-archive:FILE` writes)."""
-    ctr = ["ctr", "--address", str(paths.containerd_socket), "--namespace", "k8s.io"]
-    done = subprocess.run(
-        [*ctr, "images", "import", str(archive_file)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise ClusterError(f"importing {archive_file} failed: {done.stderr.strip()}")
+    _ctr(["import", str(archive_file)], paths)
+
+
+def names(paths: Paths) -> set[str]:
+    """References of the images the cluster has."""
+    return set(_ctr(["list", "--quiet"], paths).split())
 
 
 def load_pause(binary: Path, paths: Paths) -> None:
@@ -37,18 +37,13 @@ def load_pause(binary: Path, paths: Paths) -> None:
     load(target, paths)
 
 
-def load_busybox(name: str, paths: Paths) -> None:
-    """A small image with a shell, from Debian's busybox-static, under the name given."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise ClusterError("busybox is missing: apt-get install busybox-static")
-    listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
+def busybox(name: str) -> bytes:
+    """The archive of a small image with a shell, from Debian's busybox-static, under that name."""
+    program = packages.required("busybox")
+    listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True)
     links = {f"bin/{applet}": "/bin/busybox" for applet in listed.stdout.split()}
     links.pop("bin/busybox", None)
-    files = {"bin/busybox": Path(busybox).read_bytes()}
-    target = paths.state / "busybox.tar"
-    target.write_bytes(archive(name, files, ["/bin/sh"], links=links))
-    load(target, paths)
+    return archive(name, {"bin/busybox": program.read_bytes()}, ["/bin/sh"], links=links)
 
 
 def archive(
@@ -107,6 +102,16 @@ def _tar(
             entry.type, entry.linkname = tarfile.SYMTYPE, leads_to
             tar.addfile(entry)
     return target.getvalue()
+
+
+def _ctr(command: Sequence[str], paths: Paths) -> str:
+    if not paths.containerd_socket.exists():
+        raise ClusterError("no cluster runs here: `make cluster` starts one")
+    ctr = ["ctr", "--address", str(paths.containerd_socket), "--namespace", "k8s.io", "images"]
+    done = subprocess.run([*ctr, *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError(f"`ctr images {' '.join(command)}` failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _digest(data: bytes) -> str:

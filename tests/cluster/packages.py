@@ -34,10 +34,13 @@ IMAGES: Mapping[str, str] = {
     "buildah": "buildah",
     "busybox": "busybox-static",
     "debootstrap": "debootstrap",
+    "unshare": "util-linux",
 }
 _PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 _PLUGIN_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 _PLUGIN_PACKAGE = "containernetworking-plugins"
+# What debootstrap checks Debian's signatures with.
+DEBIAN_KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def ensure(programs: Mapping[str, str]) -> None:
@@ -45,6 +48,8 @@ def ensure(programs: Mapping[str, str]) -> None:
     packages = missing(programs, which)
     if programs is RUNNING and plugin_directory() is None:
         packages.append(_PLUGIN_PACKAGE)
+    if programs is IMAGES and not DEBIAN_KEYS.exists():
+        packages.append("debian-archive-keyring")
     if not packages:
         return
     names = " ".join(packages)
