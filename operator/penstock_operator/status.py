@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from penstock_operator.conditions import CHANGES, conditions
 from penstock_operator.crd.status import (
     MOST_REASONS,
     BatchJobStatus,
+    Condition,
     FailureCount,
     ItemCounts,
     Phase,
@@ -28,14 +30,20 @@ def tell(seen: Observed, refusal: str) -> tuple[BatchJobStatus, tuple[Notice, ..
     not what the job does."""
     before = _before(seen)
     run = seen.run if seen.run is not None and seen.run.mine else None
-    status = _of_run(run, seen.now) if run is not None else BatchJobStatus()
-    if run is None and seen.database:
-        status = before.model_copy()
-    status.observed_generation = seen.generation
-    status.phase = _phase(seen, run, before)
-    status.conditions = conditions(seen, run, refusal, before.conditions or [])
-    status.message = _message(run, status)
-    return status, tuple(_notices(before, status))
+    if run is not None:
+        status = _of_run(run, seen.now)
+    else:  # while the database is away, what was known of the run stays
+        status = before if seen.database else BatchJobStatus()
+    told = conditions(seen, run, refusal, before.conditions or [])
+    after = status.model_copy(
+        update={
+            "observed_generation": seen.generation,
+            "phase": _phase(seen, run, before),
+            "conditions": told,
+            "message": _message(run, told),
+        }
+    )
+    return after, tuple(_notices(before, after))
 
 
 def _before(seen: Observed) -> BatchJobStatus:
@@ -124,8 +132,8 @@ def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _message(run: RunSeen | None, status: BatchJobStatus) -> str:
-    told = {condition.type: condition for condition in status.conditions or []}
+def _message(run: RunSeen | None, conditions: Sequence[Condition]) -> str:
+    told = {condition.type: condition for condition in conditions}
     for name in ("Accepted", "Progressing"):
         condition = told.get(name)
         if condition is not None and condition.status == "False" and condition.message:
