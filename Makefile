@@ -56,7 +56,7 @@ format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 
 .PHONY: docs
-docs: $(STAMP) ## write the generated pages again (source map, command line, manifest)
+docs: $(STAMP) ## write again what is generated: source map, command line, manifest, CRD
 	$(BIN)/python tools/generate_docs.py
 	$(BIN)/python -m penstock.spec.reference > docs/reference/manifest.md
 
