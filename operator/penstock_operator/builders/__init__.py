@@ -1,0 +1,1 @@
+"""Kubernetes objects as plain values: pure, one file an object, no client."""
