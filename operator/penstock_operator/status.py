@@ -12,6 +12,7 @@ from penstock.store.progress import Progress
 from penstock_operator.actions import Notice
 from penstock_operator.conditions import CHANGES, conditions
 from penstock_operator.crd.status import (
+    LONGEST_MESSAGE,
     MOST_REASONS,
     BatchJobStatus,
     Condition,
@@ -40,7 +41,7 @@ def tell(seen: Observed, refusal: str) -> tuple[BatchJobStatus, tuple[Notice, ..
             "observed_generation": seen.generation,
             "phase": _phase(seen, run, before),
             "conditions": told,
-            "message": _message(run, told),
+            "message": _message(run, told)[:LONGEST_MESSAGE],
         }
     )
     return after, tuple(_notices(before, after))
@@ -48,7 +49,7 @@ def tell(seen: Observed, refusal: str) -> tuple[BatchJobStatus, tuple[Notice, ..
 
 def _before(seen: Observed) -> BatchJobStatus:
     try:
-        return BatchJobStatus.model_validate(dict(seen.status))
+        return BatchJobStatus.model_validate(dict(seen.status), strict=False)
     except ValidationError:  # written by another version
         return BatchJobStatus()
 

@@ -1,0 +1,193 @@
+"""Runs as the operator sees and changes them, in a real PostgreSQL; pods are functions here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.pods.export import export_main
+from penstock.pods.plan import plan_main
+from penstock.spec.job import BatchJob
+from penstock.store import runs
+from penstock.store.db import Database
+from penstock.work.types import CallResult, FailureKind, WorkItem
+from penstock_operator.actions import Action, CreateJob, Decision, DeleteJob, PatchJob
+from penstock_operator.database import Runs
+from penstock_operator.observed import JobSeen, Observed, RunSeen
+from penstock_operator.reconcile import decide
+from tests.integration.work_support import Scripted, bad, good, manifest, worker
+
+
+class Cluster:
+    """What the operator does to one BatchJob, with pods that run here and at once."""
+
+    def __init__(self, db: Database, dsn: str, job: BatchJob) -> None:
+        self.db, self.dsn, self.job = db, dsn, job
+        self.runs = Runs(db, "cluster-1")
+        self.uid = "uid-1"
+        self.jobs: dict[str, JobSeen] = {}
+        self.roles: list[str] = []
+        self.failing: tuple[int, ...] = ()
+
+    async def look(self) -> Observed:
+        run = await self.runs.look("team/job", self.uid, time.time())
+        return Observed(
+            name="job", namespace="team", uid=self.uid, generation=1, deleting=False,
+            managed_elsewhere=False, job=self.job, mistakes=(), run=run, database="",
+            refused=self.runs.refused("team/job"), jobs=tuple(self.jobs.values()), pods=(),
+            status={}, now=time.time(),
+        )  # fmt: skip
+
+    async def step(self) -> Decision:
+        seen = await self.look()
+        decision = decide(seen)
+        for action in decision.actions:
+            await self._carry_out(action, seen)
+        return decision
+
+    async def to_the_end(self) -> RunSeen:
+        """Until nothing is to be done any more."""
+        for _ in range(20):
+            if not (await self.step()).actions:
+                break
+        seen = await self.look()
+        assert seen.run is not None
+        return seen.run
+
+    async def _carry_out(self, action: Action, seen: Observed) -> None:
+        match action:
+            case CreateJob(role=role, run=number, run_id=run_id):
+                self.roles.append(role)
+                name = f"job-{number}-{role}"
+                failed = await self._pod(role, run_id)
+                ended: Any = "Failed" if failed else "Complete"
+                self.jobs[name] = JobSeen(name, role, number, False, 1, 0, ended)
+            case DeleteJob(name=name):
+                del self.jobs[name]
+            case PatchJob():
+                raise AssertionError("the pods of this test end at once")
+            case _:
+                await self.runs.carry_out(action, seen)  # type: ignore[arg-type]
+
+    async def _pod(self, role: str, run_id: int) -> bool:
+        environ = {"PENSTOCK_DATABASE_URL": self.dsn, "PENSTOCK_RUN": str(run_id)}
+        try:
+            if role == "plan":
+                await plan_main(environ)
+            elif role == "export":
+                await export_main(environ)
+            else:
+                run = await runs.get(self.db, run_id)
+                await worker(self.db, run, Scripted(self._answer)).work(1.0)
+        except Exception:
+            return True
+        return False
+
+    async def _answer(self, group: Sequence[WorkItem]) -> CallResult:
+        if group[0].item["n"] in self.failing:
+            return bad(group, FailureKind.REJECTED, "HTTP 400")
+        return good(group)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> BatchJob:
+    """Five items from a file, results to a file."""
+    lines = [json.dumps({"id": f"i{n}", "n": n}) for n in range(5)]
+    (tmp_path / "items.jsonl").write_text("\n".join(lines))
+    return manifest(
+        source={"file": {"path": str(tmp_path / "items.jsonl")}, "idField": "id"},
+        output={"file": {"path": str(tmp_path / "out.jsonl")}},
+    )
+
+
+def with_spec(job: BatchJob, **spec: Any) -> BatchJob:
+    data = job.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return BatchJob.model_validate({**data, "spec": {**data["spec"], **spec}})
+
+
+async def test_from_nothing_to_complete(db: Database, dsn: str, job: BatchJob) -> None:
+    cluster = Cluster(db, dsn, job)
+    run = await cluster.to_the_end()
+    assert (run.phase, run.reason, run.number) == ("Complete", "Completed", 1)
+    assert (run.progress.succeeded, run.progress.total) == (5, 5)
+    assert run.finished is not None
+    assert run.finished >= run.started
+    assert cluster.roles == ["plan", "work", "export"]
+
+
+async def test_failures_by_reason_then_redrive(db: Database, dsn: str, job: BatchJob) -> None:
+    cluster = Cluster(db, dsn, job)
+    cluster.failing = (1, 2)
+    run = await cluster.to_the_end()
+    assert run.progress.failures == (("HTTP 400", 2),)
+    cluster.failing = ()
+    cluster.job = with_spec(job, redrive=1)
+    again = await cluster.to_the_end()
+    assert (again.number, again.phase, again.progress.succeeded) == (2, "Complete", 2)
+
+
+async def test_rerun_skips_what_is_done(db: Database, dsn: str, job: BatchJob) -> None:
+    cluster = Cluster(db, dsn, job)
+    await cluster.to_the_end()
+    cluster.job = with_spec(job, rerun=1)
+    run = await cluster.to_the_end()
+    assert (run.number, run.progress.skipped, run.progress.succeeded) == (2, 5, 0)
+    assert cluster.roles == ["plan", "work", "export", "plan", "export"]
+
+
+async def test_bad_input_ends_it_until_it_is_corrected(
+    db: Database, dsn: str, job: BatchJob, tmp_path: Path
+) -> None:
+    wrong = job.spec.source.model_dump(by_alias=True, exclude_none=True)
+    wrong["file"] = {"path": str(tmp_path / "missing.jsonl")}
+    cluster = Cluster(db, dsn, with_spec(job, source=wrong))
+    run = await cluster.to_the_end()
+    assert (run.phase, run.reason) == ("Failed", "InvalidInput")
+    assert "missing.jsonl" in run.message
+    cluster.job = job
+    assert (await cluster.to_the_end()).phase == "Complete"
+
+
+async def test_a_result_set_in_use_is_waited_for(db: Database, dsn: str, job: BatchJob) -> None:
+    other = Cluster(db, dsn, with_spec(job, resultSet="shared"))
+    await other.step()
+    seen = await other.look()
+    first = Cluster(db, dsn, with_spec(job, resultSet="shared"))
+    await first.runs.carry_out(
+        decide(replace(await first.look(), run=None)).actions[0],  # type: ignore[arg-type]
+        replace(seen, name="second"),
+    )
+    assert "in use by an unfinished run of team/job" in first.runs.refused("team/second")
+
+
+async def test_a_new_batch_job_of_an_old_name_begins_a_run(
+    db: Database, dsn: str, job: BatchJob
+) -> None:
+    old = Cluster(db, dsn, job)
+    await old.step()
+    await old.step()  # planned, and then the BatchJob is deleted
+    new = Cluster(db, dsn, job)
+    new.uid = "uid-2"
+    run = await new.to_the_end()
+    assert (run.number, run.mine, run.phase, run.progress.succeeded) == (2, True, "Complete", 5)
+    before = await runs.before(db, await runs.get(db, run.id))
+    assert (before.phase, before.reason) == ("Failed", "Superseded")
+
+
+async def test_a_live_edit_reaches_the_run(db: Database, dsn: str, job: BatchJob) -> None:
+    cluster = Cluster(db, dsn, job)
+    await cluster.step()
+    await cluster.step()
+    cluster.job = with_spec(job, rateLimit={"requestsPerMinute": 6000})
+    seen = await cluster.look()
+    await cluster.runs.carry_out(decide(seen).actions[0], seen)  # type: ignore[arg-type]
+    after = (await cluster.look()).run
+    assert after is not None
+    assert after.manifest.spec.rate_limit.requests_per_minute == 6000
+    assert (await runs.get(db, after.id)).revision == 1
