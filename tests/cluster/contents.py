@@ -47,7 +47,8 @@ class Image:
 
 
 _PYTHON = {"BASE_IMAGE": "base", "BUILD_IMAGE": "build"}
-_PACKAGE = (
+# The same for both roles, so that what they share is built once.
+_REPOSITORY = (
     "Dockerfile",
     ".dockerignore",
     "LICENSE",
@@ -55,14 +56,16 @@ _PACKAGE = (
     "operator",
     "pyproject.toml",
     "requirements-build.txt",
+    "requirements-operator.txt",
+    "requirements-worker.txt",
     "worker",
 )
 IMAGES: Mapping[str, Image] = {
     "build": Image("tests/images/build", (".",), {"BASE_IMAGE": "base"}),
-    "operator": Image(".", (*_PACKAGE, "requirements-operator.txt"), _PYTHON, "operator"),
+    "operator": Image(".", _REPOSITORY, _PYTHON, "operator"),
     "postgres": Image("tests/images/postgres", (".",), {"BASE_IMAGE": "base"}),
     "prometheus": Image("tests/images/prometheus", (".",), {"BASE_IMAGE": "base"}),
-    "worker": Image(".", (*_PACKAGE, "requirements-worker.txt"), _PYTHON, "worker"),
+    "worker": Image(".", _REPOSITORY, _PYTHON, "worker"),
 }
 # These two come from elsewhere than a Dockerfile alone: Debian's packages, a file of the machine.
 BASE, BUSYBOX = "base", "busybox"
