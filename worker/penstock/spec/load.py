@@ -45,13 +45,37 @@ def parse(text: str, where: str, overrides: Sequence[str] = ()) -> BatchJob:
         )
     _check_kind(document)
     data = apply(document.value, changes)
-    job, mistakes = _build(data)
+    job, mistakes = check(data)
     if mistakes:
         placed = [(_place(document, changes, mistake.where), mistake) for mistake in mistakes]
         placed.sort(key=lambda entry: document.line(entry[1].where))
         raise InputError([Mistake(place, mistake.message) for place, mistake in placed])
     assert job is not None
     return job
+
+
+def check(data: Any) -> tuple[BatchJob | None, list[Mistake]]:
+    """The job in plain JSON values, as the API server has it; or every mistake of type and, as far
+    as they can be seen, of meaning, each with its path."""
+    errors = _errors(data)
+    if not errors:
+        job = _validated(data)
+        return job, validate(job)
+    mistakes = [in_words(BatchJob, error) for error in errors]
+    mended: list[str] = []
+    for _ in range(_MENDING_ROUNDS):
+        for error in errors:
+            mended.append(path_text(error["loc"]))
+            data = _mended(data, error["loc"], error["type"] == "missing")
+        errors = _errors(data)
+        if not errors:
+            beyond = [
+                mistake
+                for mistake in validate(_validated(data))
+                if not any(_touches(mistake.where, path) for path in mended)
+            ]
+            return None, mistakes + beyond
+    return None, mistakes
 
 
 def _text(path: Path) -> str:
@@ -116,29 +140,6 @@ def _place(document: yaml_text.Document, changes: Sequence[Override], path: str)
         if _lies_in(path, changed) or (_lies_in(changed, path) and not document.has(path)):
             return f"{change.where} ({path})"
     return document.place(path)
-
-
-def _build(data: Any) -> tuple[BatchJob | None, list[Mistake]]:
-    """The job, or its mistakes of type and, as far as they can be seen, of meaning."""
-    errors = _errors(data)
-    if not errors:
-        job = _validated(data)
-        return job, validate(job)
-    mistakes = [in_words(BatchJob, error) for error in errors]
-    mended: list[str] = []
-    for _ in range(_MENDING_ROUNDS):
-        for error in errors:
-            mended.append(path_text(error["loc"]))
-            data = _mended(data, error["loc"], error["type"] == "missing")
-        errors = _errors(data)
-        if not errors:
-            beyond = [
-                mistake
-                for mistake in validate(_validated(data))
-                if not any(_touches(mistake.where, path) for path in mended)
-            ]
-            return None, mistakes + beyond
-    return None, mistakes
 
 
 def _validated(data: Any) -> BatchJob:
