@@ -39,6 +39,7 @@ HONOURED = {
 ON_A_CLUSTER = {
     *("scaling.minParallelism", "scaling.maxParallelism"),
     *("ttlSecondsAfterFinished", "managedBy", "template"),
+    *("source.configMap.name", "source.configMap.key"),
 }
 REFUSED = {path.removeprefix("spec.") for path, meant, _ in NOT_YET if meant is None}
 

@@ -231,7 +231,6 @@ def test_a_processor_that_does_not_fit(processor: str, where: str, phrase: str) 
 
 
 NOT_YET = [
-    ("source.configMap={name: a, key: b}", "spec.source.configMap"),
     ("source.objectStore={url: 's3://b/x'}", "spec.source.objectStore"),
     ("source.http={url: 'http://h/'}", "spec.source.http"),
     ("source.postgres={query: SELECT 1}", "spec.source.postgres"),

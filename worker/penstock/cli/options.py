@@ -84,10 +84,23 @@ def where(database: str | None, data_dir: Path | None) -> Options:
 
 
 def wait(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end what the engine does asynchronously."""
+    """Run to the end what the engine does asynchronously.
+
+    A cancelled query begins a task that tells the server; asyncio.run ends only the tasks that are
+    there when it begins to, and what came later would complain about a closed loop.
+    """
     import asyncio
 
-    return asyncio.run(work)
+    async def whole() -> T:
+        try:
+            return await work
+        finally:
+            while left := asyncio.all_tasks() - {asyncio.current_task()}:
+                for task in left:
+                    task.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
+
+    return asyncio.run(whole())
 
 
 def job_name(text: str) -> str:

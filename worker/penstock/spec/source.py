@@ -21,8 +21,8 @@ class InlineSource(Model):
 class ConfigMapSource(Model):
     """Items in a ConfigMap of the job's namespace."""
 
-    name: str = Field(min_length=1, description="Name of the ConfigMap.")
-    key: str = Field(min_length=1, description="Key in it that holds the data.")
+    name: str = Field(min_length=1, description="On a cluster: name of the ConfigMap.")
+    key: str = Field(min_length=1, description="On a cluster: key in it that holds the data.")
 
 
 class FileSource(Model):
