@@ -187,7 +187,8 @@ def _stuck(pod: Object, now: float) -> Problem | None:
         ((one.get("state") or {}).get("waiting") or {}).get("reason") in _STARTING
         for one in _statuses(status)
     )
-    if not starting or any((one.get("state") or {}).get("running") for one in _statuses(status)):
+    running = any((one.get("state") or {}).get("running") is not None for one in _statuses(status))
+    if not starting or running:
         return None
     seconds = _since(status.get("startTime"), now)
     if seconds < STUCK_SECONDS:

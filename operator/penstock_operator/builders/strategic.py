@@ -25,15 +25,15 @@ def overlaid(base: Any, over: Any) -> Any:
     Objects are merged, a null in `over` takes a field away. Of lists that _KEYS names, elements
     with the same key are one; there a null means nothing. Anything else is what `over` says.
     """
-    if isinstance(base, dict) and isinstance(over, dict):
-        result = dict(base)
+    if isinstance(over, dict):
+        result = dict(base) if isinstance(base, dict) else {}
         for key, value in over.items():
-            if key in _KEYS and isinstance(base.get(key), list):
-                result[key] = _list(base[key], value or [], key)
+            if key in _KEYS and isinstance(result.get(key), list):
+                result[key] = _list(result[key], value or [], key)
             elif value is None:
                 result.pop(key, None)
             else:
-                result[key] = overlaid(base[key], value) if key in base else value
+                result[key] = overlaid(result.get(key), value)
         return result
     return over
 
