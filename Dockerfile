@@ -4,7 +4,7 @@
 #   docker build --target operator --tag penstock-operator .
 #
 # `make images` builds the same for the tests, docs/how-to/images.md tells the rest. Packages and our
-# own code are layers apart, so a change of the code moves a few hundred kilobytes.
+# own code are layers apart, so a change of the code moves few megabytes.
 
 # Any image with Python 3.11 or newer. The one that builds also has Python's venv and ensurepip; the
 # results have the same Python at the same place.
@@ -33,7 +33,7 @@ RUN python3 -m venv --without-pip /opt/penstock \
 # Our wheel, unpacked below /code as it will lie in the environment.
 FROM build AS code
 COPY . .
-RUN tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir wheel . \
+RUN tools/bin/hatchling build --target wheel --directory wheel \
     && python3 -m venv --without-pip /opt/penstock \
     && tools/bin/pip --python /opt/penstock install --no-deps --no-index --root /code wheel/*.whl
 

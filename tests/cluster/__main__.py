@@ -1,7 +1,7 @@
-"""The commands: `python -m tests.cluster up | down | status | kubeconfig | helm-path | kubectl …`.
+"""The commands: `python -m tests.cluster up | down | status | kubeconfig | helm-path | images …`.
 
-The Makefile has a target for each. What is printed on stdout is only what was asked for (a path, a
-status, kubectl's output); progress and errors go to stderr.
+And `kubectl …`, which runs it. The Makefile has a target for each. What is printed on stdout is
+only what was asked for (a path, a status, kubectl's output); progress and errors go to stderr.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from tests.cluster import binaries, lifecycle
+from tests.cluster import binaries, builds, lifecycle, publish
 from tests.cluster.config import Paths
 from tests.cluster.errors import ClusterError
 
-_COMMANDS = ("up", "down", "status", "kubeconfig", "helm-path", "kubectl")
+_COMMANDS = ("up", "down", "status", "kubeconfig", "helm-path", "kubectl", "images")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,7 +53,21 @@ def _run(command: str, arguments: Sequence[str]) -> int:
             kubectl = str(binaries.ensure(["kubectl"])["kubectl"])
             os.environ["NO_PROXY"] = "*"
             os.execv(kubectl, [kubectl, "--kubeconfig", str(configuration), *arguments])
+        case "images":
+            _images(arguments, paths)
     return 0
+
+
+def _images(arguments: Sequence[str], paths: Paths) -> None:
+    """`images` builds those of the tests, `images REGISTRY [BASE_IMAGE]` pushes to a registry."""
+    if arguments:
+        base_image = arguments[1] if len(arguments) > 1 else None
+        print("\n".join(publish.publish(arguments[0], base_image)))
+        return
+    archives = builds.ensure(builds.NAMES)
+    if paths.containerd_socket.exists():
+        builds.load(builds.NAMES, paths)
+    builds.show(archives)
 
 
 if __name__ == "__main__":

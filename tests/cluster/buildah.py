@@ -49,9 +49,13 @@ class Buildah:
         arguments: Mapping[str, str] | None = None,
         pull: bool = False,
     ) -> None:
-        """Builds one image. Without `pull`, what it is built on must be in the store."""
+        """Builds one image.
+
+        What it is built on is taken from the store; with `pull`, from its registry where that has a
+        newer one.
+        """
         command = ["build", "--layers", "--tag", tag, "--format", "docker"]
-        command += ["--pull-always" if pull else "--pull-never"]
+        command += ["--pull" if pull else "--pull-never"]
         command += ["--file", str(dockerfile)] if dockerfile else []
         command += ["--target", target] if target else []
         for argument, value in sorted((arguments or {}).items()):

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from penstock import __version__
 from tests.cluster import binaries, contents, debian, images, packages
 from tests.cluster.buildah import Buildah
 from tests.cluster.config import Paths
-from tests.cluster.contents import BASE, BUSYBOX, IMAGES, reference
+from tests.cluster.contents import BASE, BUSYBOX, IMAGES
+from tests.cluster.contents import reference as reference
 from tests.cluster.errors import ClusterError
-
-__all__ = ["NAMES", "ensure", "load", "reference", "tool"]
 
 NAMES = ("worker", "operator", "postgres", "prometheus", "busybox")
 # Archives kept of every image: a branch's, the main line's, and one to go back to.
@@ -57,6 +56,16 @@ def load(names: Iterable[str], paths: Paths) -> dict[str, str]:
         references[name] = _reference(name, archive.stem.rpartition("-")[2])
         say(f"imported {name} in {time.monotonic() - began:.1f} s")
     return references
+
+
+def show(archives: Mapping[str, Path]) -> None:
+    """Prints name, size and what of the size is the base, for people."""
+    base = folder() / f"{BASE}-{contents.key(BASE)}" / "root.tar"
+    below = base.stat().st_size if base.exists() else 0
+    for name, path in archives.items():
+        size = path.stat().st_size
+        shared = f", {_megabytes(below)} of it the base" if name != BUSYBOX else ""
+        print(f"{name:10} {_megabytes(size):>6}{shared}  {path}")
 
 
 @contextmanager
@@ -129,6 +138,10 @@ def _build_base(buildah: Buildah) -> str:
             debian.make(root)
         buildah.build(BASE, root.parent, made, dockerfile=contents.BASE_DOCKERFILE)
     return made
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"
 
 
 def _archive(name: str, key: str) -> Path:
