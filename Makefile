@@ -97,6 +97,10 @@ helm-path: $(STAMP) ## print the path of the pinned helm
 kubectl: $(STAMP) ## run the pinned kubectl on it: make kubectl ARGS="get pods"
 	@$(BIN)/python -m tests.cluster kubectl $(ARGS)
 
+.PHONY: images
+images: $(STAMP) ## build the images for that cluster; REGISTRY=… for yours, BASE_IMAGE=… on another base
+	@$(BIN)/python -m tests.cluster images $(REGISTRY) $(if $(REGISTRY),$(BASE_IMAGE))
+
 .PHONY: clean
 clean: ## remove what was built, measured and cached; keeps .venv, .penstock and results
 	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
