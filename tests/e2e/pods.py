@@ -3,7 +3,7 @@ standard."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from tests.e2e.kube import Object
 
@@ -100,7 +100,7 @@ def from_secret(variable: str, name: str, key: str) -> Object:
     return {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
 
 
-def variables(values: Mapping[str, str]) -> Sequence[Object]:
+def variables(values: Mapping[str, str]) -> list[Object]:
     """Environment variables with plain values."""
     return [{"name": name, "value": value} for name, value in values.items()]
 
