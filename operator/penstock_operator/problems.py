@@ -25,6 +25,8 @@ _LONGEST = 600
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
           "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed")  # fmt: skip
 _CANNOT_START = ("CreateContainerError", "RunContainerError")
+_FOR_A_MOMENT = "failed to sync"
+"""The node does not know yet whether a Secret or ConfigMap is there."""
 _STARTING = ("ContainerCreating", "PodInitializing")
 _NEVER_STARTED = ("ContainerCannotRun", "StartError")
 _NODE_LOST = ("DeletionByPodGC", "DeletionByTaintManager", "NodeLost")
@@ -83,7 +85,7 @@ def _waiting(pod: Object, container: Object) -> Problem | None:
     reason, message = waiting.get("reason") or "", waiting.get("message") or ""
     if reason in _IMAGE:
         return Problem("ImagePullFailed", _image(container, reason, message))
-    if reason == "CreateContainerConfigError":
+    if reason == "CreateContainerConfigError" and not message.startswith(_FOR_A_MOMENT):
         found = missing.explained(pod, message)
         if found is not None:
             return found

@@ -94,6 +94,7 @@ GOOD: dict[str, Template] = {
                     "maxSkew": 1,
                     "topologyKey": "kubernetes.io/hostname",
                     "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": {"penstock.dev/batchjob": "tv"}},
                 }
             ],
             "terminationGracePeriodSeconds": 60,

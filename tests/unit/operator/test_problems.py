@@ -88,6 +88,10 @@ FINE: dict[str, dict[str, Any]] = {
     "done": {"phase": "Succeeded", "containerStatuses": [state(terminated={"exitCode": 0})]},
     "drained": ended(exitCode=130, reason="Error", message="stopped with work left"),
     "starting": waiting("ContainerCreating", seconds=59),
+    "the node has not looked yet": waiting(
+        "CreateContainerConfigError",
+        "failed to sync secret cache: timed out waiting for the condition",
+    ),
     "waits for a place": unscheduled(9),
     "held back on purpose": unscheduled(900, "SchedulingGated"),
     "evicted after its end": {"phase": "Succeeded", "conditions": [condition("DisruptionTarget")]},
