@@ -101,6 +101,18 @@ kubectl: $(STAMP) ## run the pinned kubectl on it: make kubectl ARGS="get pods"
 images: $(STAMP) ## build the images for that cluster; REGISTRY=… for yours, BASE_IMAGE=… on another base
 	@$(BIN)/python -m tests.cluster images $(REGISTRY) $(if $(REGISTRY),$(BASE_IMAGE))
 
+.PHONY: deploy
+deploy: $(STAMP) ## put this checkout into that cluster: images, chart, PostgreSQL, Prometheus
+	@$(BIN)/python -m tests.e2e.deploy up
+
+.PHONY: undeploy
+undeploy: $(STAMP) ## remove it again, all but the definition of BatchJobs
+	@$(BIN)/python -m tests.e2e.deploy down
+
+.PHONY: manifests
+manifests: docs ## write again what follows from the chart: its copy of the CRD, manifests/install.yaml
+	@$(BIN)/python -m tools.render_chart
+
 .PHONY: clean
 clean: ## remove what was built, measured and cached; keeps .venv, .penstock and results
 	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \
