@@ -9,6 +9,9 @@ from typing import Literal
 from penstock_operator.crd.status import LONGEST_MESSAGE, Condition, ConditionType
 from penstock_operator.observed import Observed, Problem, RunSeen
 
+PATIENCE = 60.0
+"""Seconds that the pods of a Job may take to be made. A Job may back off for longer when its pods
+end, so pods that ended count as made."""
 MUCH = 0.02
 """Share of throttled calls from which a job counts as throttled."""
 
@@ -120,7 +123,22 @@ def _problem(seen: Observed, run: RunSeen) -> Problem | None:
     pods = [pod for pod in seen.pods if pod.run == run.number]
     working = {pod.role for pod in pods if pod.ready}
     stuck = [pod.problem for pod in pods if pod.problem and pod.role not in working]
-    return stuck[0] if stuck else None
+    return stuck[0] if stuck else _no_pods(seen, run)
+
+
+def _no_pods(seen: Observed, run: RunSeen) -> Problem | None:
+    """A Job whose pods are never made: why, only Events of the Job say."""
+    for job in seen.jobs:
+        made = job.active or any((pod.role, pod.run) == (job.role, job.run) for pod in seen.pods)
+        asks = not (job.suspended or job.ended or job.deleting) and job.parallelism > 0
+        if job.run == run.number and asks and not made and seen.now - job.created > PATIENCE:
+            return Problem(
+                "PodsNotCreated",
+                f"Kubernetes makes no pods for the Job {job.name} (a quota, Pod Security or a"
+                f" missing service account?); it says why in: kubectl describe job {job.name}"
+                f" -n {seen.namespace}",
+            )
+    return None
 
 
 def _planned(run: RunSeen) -> _Told:

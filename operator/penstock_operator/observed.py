@@ -41,8 +41,9 @@ class PodSeen:
 
 @dataclass(frozen=True, slots=True)
 class JobSeen:
-    """A Job of the BatchJob. run: number of the run. ended: its terminal condition, empty while it
-    goes on; reason and message belong to that condition."""
+    """A Job of the BatchJob. run: number of the run. active: pods of it that have not ended. ended:
+    its terminal condition, empty while it goes on; reason and message belong to that condition.
+    created: seconds since the epoch."""
 
     name: str
     role: Role
@@ -54,6 +55,7 @@ class JobSeen:
     reason: str = ""
     message: str = ""
     deleting: bool = False
+    created: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

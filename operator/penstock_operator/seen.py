@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, get_args
 
 from penstock_operator.names import ROLE, RUN, batchjob_of
@@ -39,6 +40,7 @@ def job_seen(raw: Mapping[str, Any]) -> JobSeen | None:
         reason=(end or {}).get("reason") or "",
         message=(end or {}).get("message") or "",
         deleting=_deleting(raw),
+        created=_seconds(raw["metadata"].get("creationTimestamp")),
     )
 
 
@@ -73,6 +75,10 @@ def _mine(raw: Mapping[str, Any]) -> tuple[Role, int] | None:
     if role is None or not (run.isascii() and run.isdigit()) or batchjob_of(metadata) is None:
         return None
     return role, int(run)
+
+
+def _seconds(time: str | None) -> float:
+    return datetime.fromisoformat(time).timestamp() if time else 0.0
 
 
 def _deleting(raw: Mapping[str, Any]) -> bool:

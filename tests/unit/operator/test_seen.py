@@ -63,6 +63,9 @@ def test_the_end_of_a_job(status: dict[str, Any], wanted: tuple[str, str, str]) 
 def test_a_job_at_work() -> None:
     raw = job({"active": 3})
     assert job_seen(raw) == JobSeen("tv-2-work", "work", 2, False, 4, 3, "")
+    raw["metadata"]["creationTimestamp"] = "1970-01-01T00:01:00Z"
+    assert job_seen(raw) == JobSeen("tv-2-work", "work", 2, False, 4, 3, "", created=60.0)
+    del raw["metadata"]["creationTimestamp"]
     raw["spec"] |= {"suspend": True, "parallelism": 0}
     assert job_seen(raw) == JobSeen("tv-2-work", "work", 2, True, 0, 3, "")
     del raw["spec"]["parallelism"]

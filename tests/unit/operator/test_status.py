@@ -111,6 +111,14 @@ def test_eta(seconds: float, text: str) -> None:
             *("Progressing", "True", "Running", ""),
         ),
         (
+            seen(run=run(), jobs=(a_job("work", active=0, created=900.0),)),
+            *("Progressing", "False", "PodsNotCreated", "kubectl describe job products-1-work"),
+        ),
+        (
+            seen(run=run(), jobs=(a_job("work", active=0, created=990.0),)),
+            *("Progressing", "True", "Running", ""),
+        ),
+        (
             seen(run=run("Paused", reason="Unauthorized", message="HTTP 401: bad key")),
             *("Progressing", "False", "Unauthorized", "HTTP 401"),
         ),
