@@ -83,19 +83,22 @@ class Effects:
         self._cache.put(JOBS, job)
 
     async def _patch_job(self, action: PatchJob, owner: Owner) -> None:
-        change = {"parallelism": action.parallelism, "suspend": action.suspend}
-        body = {"spec": {field: value for field, value in change.items() if value is not None}}
         known = self._job(owner, action.name)
         if known is None:
             return
         # A Job that was made again under this name is another one.
-        body["metadata"] = {"uid": known["metadata"]["uid"]}
+        uid = known["metadata"]["uid"]
+        change: list[Raw] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
+        for field, value in (("parallelism", action.parallelism), ("suspend", action.suspend)):
+            if value is not None:
+                change.append({"op": "add", "path": f"/spec/{field}", "value": value})
         try:
-            self._cache.put(JOBS, await self._kube.merge(JOBS, owner.namespace, action.name, body))
+            job = await self._kube.patch(JOBS, owner.namespace, action.name, change)
+            self._cache.put(JOBS, job)
         except KubeError as error:
-            if not error.missing:
+            if not error.missing and not error.stale:
                 raise
-            self._cache.remove(JOBS, known["metadata"]["uid"])
+            self._cache.remove(JOBS, uid)
 
     async def _delete(self, kind: Kind, raw: Raw) -> None:
         metadata = raw["metadata"]

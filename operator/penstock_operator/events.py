@@ -88,7 +88,8 @@ class Announcer:
             namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
             known = await self._kube.get(EVENTS, namespace, name)
             again = {"count": known.get("count", 1) + 1, "lastTimestamp": body["lastTimestamp"]}
-            await self._kube.merge(EVENTS, namespace, name, again)
+            change = [{"op": "add", "path": f"/{key}", "value": again[key]} for key in again]
+            await self._kube.patch(EVENTS, namespace, name, change)
 
 
 def _time(now: float) -> str:

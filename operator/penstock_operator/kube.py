@@ -25,8 +25,7 @@ Raw = dict[str, Any]
 PAGE = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=30.0, sock_connect=5.0)
 _JSON = "application/json"
-MERGE = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
+_PATCH = "application/json-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
@@ -144,22 +143,18 @@ class Kube:
             "PUT", "update", kind, metadata["namespace"], metadata["name"], body=body
         )
 
-    async def merge(self, kind: Kind, namespace: str, name: str, body: Raw) -> Raw:
-        """Change the fields that are in `body`; returns the object as it is now."""
-        return await self._call("PATCH", "patch", kind, namespace, name, body=body, content=MERGE)
-
-    async def write_status(
-        self, kind: Kind, namespace: str, name: str, version: str, status: Raw
-    ) -> Raw:
-        """Write the status of the object as of that resourceVersion; returns it as it is now.
-        KubeError of status 409 or 422 when the object is newer: look again."""
-        patch: list[Raw] = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-            {"op": "add", "path": "/status", "value": status},
-        ]
-        return await self._call(
-            "PATCH", "patch", kind, namespace, f"{name}/status", body=patch, content=JSON_PATCH
-        )
+    async def patch(self, kind: Kind, namespace: str, name: str, operations: list[Raw]) -> Raw:
+        """Change an object by a JSON patch; returns it as it is now. Refused (stale) when one of
+        the `test` operations fails. name: `NAME/status` for its status."""
+        try:
+            return await self._call(
+                "PATCH", "patch", kind, namespace, name, body=operations, content=_PATCH
+            )
+        except KubeError as error:
+            if error.status == 422 and not error.named:  # so it answers when a `test` fails
+                what = f"patch {kind.name} {namespace}/{name}"
+                raise KubeError(what, 409, "Conflict", "it has changed meanwhile", True) from error
+            raise
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> Raw:
         """Remove exactly this object, and in the background what it owns."""

@@ -26,11 +26,11 @@ class Tally:
 
     def line(self, batchjobs: int, queued: int) -> str:
         """What there was since the last line; empty when there was nothing to do."""
+        if not self._seconds:
+            return ""
         seconds, self._seconds = sorted(self._seconds), []
         calls = Counter(self._calls)
         new, self._before = calls - self._before, calls
-        if not seconds:
-            return ""
         made = ", ".join(f"{verb} {kind} {n}" for (verb, kind), n in sorted(new.items()))
         return (
             f"{batchjobs} BatchJob(s), {queued} queued: {len(seconds)} looks, half of them within"
