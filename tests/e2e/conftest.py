@@ -48,21 +48,23 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         try:
-            config.stash[TARGET] = target.prepare(_found_or_started(config))
-        except ClusterError as error:
-            config.stash[REASON] = str(error)
-            if CI:
-                pytest.exit(f"no cluster for the tests: {error}", returncode=1)
-        except subprocess.CalledProcessError as error:
+            kubeconfig = _found_or_started(config)
+            if kubeconfig is not None:
+                config.stash[TARGET] = target.prepare(kubeconfig)
+        except (ClusterError, subprocess.CalledProcessError) as error:
             pytest.exit(f"no cluster for the tests: {error}", returncode=1)
 
 
-def _found_or_started(config: pytest.Config) -> Path:
+def _found_or_started(config: pytest.Config) -> Path | None:
+    """None where there is no cluster and nobody has asked for one."""
     try:
         return target.find()
-    except ClusterError:
-        if not CI or target.named():
+    except ClusterError as error:
+        if target.named():
             raise
+        if not CI:
+            config.stash[REASON] = str(error)
+            return None
     # Ended by a job runner: then, too, the cluster is taken down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.add_cleanup(lambda: cluster_command("down"))

@@ -31,6 +31,12 @@ def container(image: str, *arguments: str, **more: object) -> Object:
     }
 
 
+def shell(image: str, script: str, **more: object) -> Object:
+    """A container that runs a shell script; busybox's own image would have it run as root."""
+    user = {**RESTRICTED_CONTAINER, "runAsUser": 65534}
+    return container(image, "-c", script, command=["sh"], securityContext=user, **more)
+
+
 def pod_spec(main: Object, **more: object) -> Object:
     """The spec of a pod with one container and an empty /tmp."""
     volumes: list[Object] = [{"name": "tmp", "emptyDir": {}}]

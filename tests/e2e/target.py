@@ -8,12 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock import __version__
 from tests.cluster import binaries, builds, lifecycle
 from tests.cluster.config import Paths
 from tests.cluster.errors import ClusterError
 
 KUBECONFIG = "PENSTOCK_E2E_KUBECONFIG"
 IMAGES = "PENSTOCK_E2E_IMAGES"
+# What stands in for our own images of these on another cluster, which pulls them by itself.
+OFFICIAL = {
+    "postgres": "postgres:17",
+    "prometheus": "prom/prometheus:v3.5.0",
+    "busybox": "busybox:1.37",
+}
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,10 @@ def find() -> Path:
     path = Path(os.environ[KUBECONFIG]).expanduser()
     if not path.is_file():
         raise ClusterError(f"{KUBECONFIG} names {path}, and there is no such file")
-    if "{}" not in os.environ.get(IMAGES, ""):
+    if not os.environ.get(IMAGES):
         raise ClusterError(
-            f"with {KUBECONFIG}, {IMAGES} has to say where that cluster finds the images, {{}}"
-            " standing for the name of each: registry.example/penstock/{}:test"
+            f"with {KUBECONFIG}, {IMAGES} has to name the registry from which that cluster pulls"
+            " what `make images REGISTRY=…` pushed"
         )
     return path
 
@@ -64,5 +71,6 @@ def prepare(kubeconfig: Path) -> Target:
     if own:
         references = builds.load(builds.NAMES, Paths())
     else:
-        references = {name: os.environ[IMAGES].replace("{}", name) for name in builds.NAMES}
+        pushed = f"{os.environ[IMAGES].rstrip('/')}/penstock-{{}}:{__version__}"
+        references = {name: pushed.format(name) for name in ("worker", "operator")} | OFFICIAL
     return Target(str(kubeconfig), own, references, programs)

@@ -13,8 +13,7 @@ from tests.e2e.waiting import until
 
 def shell(cluster: Target, script: str, **more: object) -> Object:
     """The spec of a pod that runs a shell script."""
-    main = pods.container(cluster.images["busybox"], "-c", script, command=["sh"])
-    return pods.pod_spec(main, **more)
+    return pods.pod_spec(pods.shell(cluster.images["busybox"], script), **more)
 
 
 def web(cluster: Target) -> Object:
@@ -22,14 +21,8 @@ def web(cluster: Target) -> Object:
     script = (
         "mkdir /tmp/www && echo hello > /tmp/www/index.html && exec httpd -f -p 8080 -h /tmp/www"
     )
-    main = pods.container(
-        cluster.images["busybox"],
-        "-c",
-        script,
-        command=["sh"],
-        readinessProbe=pods.http_ready(8080, "/"),
-    )
-    return pods.pod_spec(main)
+    ready = pods.http_ready(8080, "/")
+    return pods.pod_spec(pods.shell(cluster.images["busybox"], script, readinessProbe=ready))
 
 
 def test_logs_of_a_pod_that_ended(namespace: Namespace, cluster: Target) -> None:
@@ -143,7 +136,7 @@ def test_network_policies_are_not_enforced_as_documented(
 
 def test_a_pod_that_runs_as_root_is_refused(namespace: Namespace, cluster: Target) -> None:
     harmless = shell(cluster, "exit 0")
-    root = {**harmless, "securityContext": {**pods.RESTRICTED_POD, "runAsUser": 0}}
+    root = shell(cluster, "exit 0", securityContext={**pods.RESTRICTED_POD, "runAsUser": 0})
     with pytest.raises(Refused) as refused:
         namespace.create(pods.pod("root", root))
     assert refused.value.status == 403

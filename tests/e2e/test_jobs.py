@@ -14,8 +14,8 @@ from tests.e2e.waiting import until
 
 def job(cluster: Target, script: str, **spec: object) -> Object:
     """An Indexed Job of two shell scripts with a worker Job's policies."""
-    main = pods.container(cluster.images["busybox"], "-c", script, command=["sh"])
-    return indexed.job("work", pods.pod_spec(main), parallelism=2, completions=2, **spec)
+    pod = pods.pod_spec(pods.shell(cluster.images["busybox"], script))
+    return indexed.job("work", pod, parallelism=2, completions=2, **spec)
 
 
 def test_the_first_that_finds_the_run_finished_completes_the_job(

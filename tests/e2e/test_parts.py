@@ -34,7 +34,7 @@ def test_the_simulator_counts_what_a_pod_asks(namespace: Namespace, cluster: Tar
     simulator = parts.start_simulator(namespace, cluster.images["worker"], "--rpm=60")
     assert simulator.stats()["requests"] == 0
     ask = f"for n in 1 2 3; do wget -q -O - --post-data '[{{}}]' {simulator.url}/any; done; true"
-    main = pods.container(cluster.images["busybox"], "-c", ask, command=["sh"])
+    main = pods.shell(cluster.images["busybox"], ask)
     namespace.create(pods.pod("asks", pods.pod_spec(main)))
     assert namespace.ended("asks") == 0
     stats = simulator.stats()
