@@ -9,7 +9,7 @@ TESTERS ?= 2
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(STAMP) ## set up .venv; the command is then .venv/bin/penstock
@@ -23,8 +23,21 @@ run: $(STAMP) ## set up, then run the sample job against a local provider that t
 	@$(BIN)/python tools/run_sample.py
 
 .PHONY: test
-test: check ## everything: checks, all tests on a real PostgreSQL, coverage
+test: check ## everything: checks, all tests on a real PostgreSQL and Kubernetes, coverage
 	$(BIN)/python -m pytest -n $(TESTERS) --cov --cov-report=term
+ifeq ($(CI)$(PENSTOCK_E2E_KUBECONFIG),true)
+	$(MAKE) test-restarts
+endif
+	$(MAKE) test-e2e
+
+# Tests that only wait share the cluster; those of one `xdist_group` run after another.
+.PHONY: test-e2e
+test-e2e: $(STAMP) ## the tests on the Kubernetes that `make cluster` started, or another one
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup --durations=10 tests/e2e
+
+.PHONY: test-restarts
+test-restarts: $(STAMP) ## kill that Kubernetes three times, with all that runs on it, and start it again
+	$(BIN)/python -m pytest tests/restarts
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## unit tests and the quick integration tests
