@@ -47,7 +47,6 @@ USER 65532:65532
 
 FROM runtime AS operator
 COPY --from=operator-packages /opt/penstock /opt/penstock
-COPY --from=code /code/ /
 ENTRYPOINT ["python", "-m", "penstock_operator"]
 ARG VERSION=unknown
 ARG REVISION=unknown
@@ -55,10 +54,10 @@ LABEL org.opencontainers.image.title="Penstock operator" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
+COPY --from=code /code/ /
 
 FROM runtime AS worker
 COPY --from=worker-packages /opt/penstock /opt/penstock
-COPY --from=code /code/ /
 ENTRYPOINT ["penstock"]
 ARG VERSION=unknown
 ARG REVISION=unknown
@@ -66,3 +65,4 @@ LABEL org.opencontainers.image.title="Penstock worker" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
+COPY --from=code /code/ /

@@ -17,14 +17,14 @@ _ROLES = ("worker", "operator")
 
 
 def publish(registry: str, base_image: str | None) -> list[str]:
-    """Names of what was pushed: `<registry>/worker:<version>` and the operator's."""
+    """Names of what was pushed: `<registry>/penstock-worker:<version>` and the operator's."""
     arguments = {"VERSION": __version__, "REVISION": _revision()}
     if base_image:
         arguments["BASE_IMAGE"] = base_image
     pushed = []
     with tool() as buildah:
         for name in _ROLES:
-            tag = f"{registry.rstrip('/')}/{name}:{__version__}"
+            tag = f"{registry.rstrip('/')}/penstock-{name}:{__version__}"
             say(f"building {tag}")
             target = IMAGES[name].target
             buildah.build(name, ROOT, tag, target=target, arguments=arguments, pull=True)
