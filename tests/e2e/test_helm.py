@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.kube import Object, environment
+from tests.e2e.helm import Helm
+from tests.e2e.kube import Object
 from tests.e2e.namespace import Namespace
 from tests.e2e.target import Target
 
@@ -39,18 +39,7 @@ def chart(tmp_path: Path) -> Path:
 def test_a_release_comes_changes_and_goes(
     namespace: Namespace, cluster: Target, chart: Path
 ) -> None:
-    def helm(*arguments: str) -> str:
-        at = ["--kubeconfig", cluster.kubeconfig, "--namespace", namespace.name]
-        done = subprocess.run(
-            [cluster.programs["helm"], *at, *arguments],
-            capture_output=True,
-            text=True,
-            env=environment(),
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    helm = Helm(cluster, namespace.name)
 
     def found() -> Object:
         data: Object = namespace.get("ConfigMap", "paint")["data"]
