@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.cluster import binaries
 from tests.cluster.errors import ClusterError
 from tests.e2e import helm, parts, target
 from tests.e2e.helm import CHART, Helm
@@ -24,7 +25,8 @@ from tests.e2e.target import Target
 NAMESPACE = "penstock"
 RELEASE = "penstock"
 _GONE = ("--ignore-not-found", "--wait", "--timeout=180s")
-_LABEL = "penstock.dev/batchjob"
+# Where what is printed at the end puts a job, and what leads Prometheus to its pods.
+_JOBS, _WORKERS = "default", "penstock-workers"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,10 +35,13 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python -m tests.e2e.deploy up | down", file=sys.stderr)
         return 2
     try:
-        found = target.prepare(target.find())
-        kube = Kube(Path(found.kubeconfig), Path(found.programs["kubectl"]))
-        namespace = Namespace(kube, NAMESPACE)
-        (_up if arguments[0] == "up" else _down)(found, namespace)
+        kubeconfig = target.find()
+        programs = {name: str(path) for name, path in binaries.ensure(["kubectl", "helm"]).items()}
+        namespace = Namespace(Kube(kubeconfig, Path(programs["kubectl"])), NAMESPACE)
+        if arguments[0] == "up":
+            _up(target.prepare(kubeconfig), namespace)
+        else:
+            _down(Target(str(kubeconfig), not target.named(), {}, programs), namespace)
     except (ClusterError, AssertionError, Refused) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
@@ -44,12 +49,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _up(found: Target, namespace: Namespace) -> None:
-    _apply(namespace.kube, _namespace(), _service_account(), _role_binding())
+    _apply(namespace.kube, _namespace(), _workers())
     # The definition may be there already, put there by a test.
     done = Helm(found, NAMESPACE).run(
         *("upgrade", RELEASE, str(CHART), "--install", "--take-ownership"),
         *("--wait", "--timeout", "5m"),
-        values=helm.images(found.images),
+        # In the other namespaces tests may be under way, with operators of their own.
+        values={**helm.images(found.images), "watchNamespaces": [_JOBS]},
     )
     if done.returncode:
         raise ClusterError(f"{done.stderr.strip()}\n{_condition(namespace)}")
@@ -61,41 +67,30 @@ def _up(found: Target, namespace: Namespace) -> None:
 
 def _down(found: Target, namespace: Namespace) -> None:
     Helm(found, NAMESPACE)("uninstall", RELEASE, "--ignore-not-found", "--wait")
-    namespace.kube.kubectl("delete", "clusterrolebinding", "penstock-prometheus", *_GONE)
+    namespace.kube.kubectl("--namespace", _JOBS, "delete", "service", _WORKERS, *_GONE)
     namespace.kube.kubectl("delete", "namespace", NAMESPACE, *_GONE)
     print("removed; the definition of BatchJobs stays, and the BatchJobs with it")
 
 
 def _prometheus(found: Target, namespace: Namespace) -> None:
-    """A Prometheus that finds the pods of jobs in all namespaces; a new one at every call."""
+    """A Prometheus that finds the pods of jobs in the namespace `default`; a new one every time.
+
+    By their names in DNS: Debian's Prometheus is built without knowledge of Kubernetes.
+    """
     namespace.kube.kubectl(
         *("--namespace", NAMESPACE, "delete", *_GONE, "--grace-period=1"),
         *("pod/prometheus", "service/prometheus", "configmap/prometheus"),
     )
+    name = f"{_WORKERS}.{_JOBS}.svc.cluster.local"
     scrape = {
         "job_name": "penstock",
         "scrape_interval": "5s",
         "scrape_timeout": "5s",
-        "kubernetes_sd_configs": [
-            {"role": "pod", "selectors": [{"role": "pod", "label": _LABEL}]},
-        ],
-        "relabel_configs": [
-            {
-                "source_labels": ["__meta_kubernetes_pod_ip"],
-                "target_label": "__address__",
-                "replacement": "$1:8080",
-            },
-            _copied("__meta_kubernetes_namespace", "namespace"),
-            _copied("__meta_kubernetes_pod_name", "pod"),
-            _copied("__meta_kubernetes_pod_annotation_penstock_dev_batchjob", "batchjob"),
+        "dns_sd_configs": [
+            {"names": [name], "type": "A", "port": 8080, "refresh_interval": "5s"},
         ],
     }
-    image = found.images["prometheus"]
-    parts.start_prometheus(namespace, image, [scrape], service_account="prometheus")
-
-
-def _copied(source: str, label: str) -> Object:
-    return {"source_labels": [source], "target_label": label}
+    parts.start_prometheus(namespace, found.images["prometheus"], [scrape])
 
 
 def _namespace() -> Object:
@@ -107,22 +102,16 @@ def _namespace() -> Object:
     }
 
 
-def _service_account() -> Object:
-    metadata = {"name": "prometheus", "namespace": NAMESPACE}
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
-
-
-def _role_binding() -> Object:
+def _workers() -> Object:
+    """A Service without an address: its name stands for the pods of all jobs."""
     return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "penstock-prometheus"},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "ClusterRole",
-            "name": "view",
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": _WORKERS, "namespace": _JOBS},
+        "spec": {
+            "clusterIP": "None",
+            "selector": {"app.kubernetes.io/managed-by": "penstock-operator"},
         },
-        "subjects": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": NAMESPACE}],
     }
 
 
