@@ -18,7 +18,8 @@ def configure(environ: Mapping[str, str]) -> None:
     logfile.configure(None, "operator", environ)
     if environ.get(FORMAT) == "json":
         for handler in logging.getLogger().handlers:
-            handler.setFormatter(JSONFormatter(masker(environ)))
+            if isinstance(handler.formatter, logfile.MaskingFormatter):
+                handler.setFormatter(JSONFormatter(masker(environ)))
     # kopf tells of every handler it calls; what goes wrong it tells as a warning.
     logging.getLogger("kopf").setLevel(logging.WARNING)
 
