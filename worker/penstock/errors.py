@@ -6,6 +6,7 @@
     ├── NotFound              no such job, run or result set (exit 2)
     ├── DatabaseError         the database refused or cannot be reached (exit 1)
     │   └── EmbeddedServerError   the embedded PostgreSQL could not be started
+    ├── ClusterError          the cluster refused or cannot be reached (exit 1)
     ├── Fenced                a newer owner holds the shard: stop at once
     └── ExportError           results could not be written (exit 1)
 
@@ -72,6 +73,10 @@ class DatabaseError(PenstockError):
 
 class EmbeddedServerError(DatabaseError):
     """The embedded PostgreSQL could not be started."""
+
+
+class ClusterError(PenstockError):
+    """A Kubernetes cluster cannot be reached or refused."""
 
 
 class Fenced(PenstockError):

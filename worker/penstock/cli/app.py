@@ -16,8 +16,9 @@ import typer
 from typer.core import TyperGroup
 
 from penstock import __version__
-from penstock.cli import change, failures, look, new, run, work
+from penstock.cli import change, failures, look, new, run, submit, work
 from penstock.cli.help import HelpfulCommand, write_commands, write_parameters, write_text
+from penstock.cli.on_cluster import is_plugin
 
 
 def simulate() -> None:
@@ -122,6 +123,10 @@ def penstock(
         penstock run job.yaml
         penstock results products -o products.xlsx
 
+    The same file on Kubernetes: penstock submit job.yaml. The other commands are about
+    a cluster with --cluster, or one of -n, --context and --kubeconfig; as a plugin
+    (kubectl penstock status) they always are.
+
     What is done stays done: the same command goes on after an interruption, and
     later runs only what is new, changed or failed before.
 
@@ -131,10 +136,10 @@ def penstock(
 
 
 for heading, commands in {
-    "Run": (new.init, new.validate, run.run, run.redrive),
+    "Run": (new.init, new.validate, run.run, submit.submit, run.redrive),
     "Look": (look.status, look.watch, look.results),
     "Change": (change.suspend, change.resume, change.delete, change.gc),
-    "More": (simulate, work.plan, work.work, work.export),
+    "More": (simulate, work.plan, work.work, work.export, work.rows),
 }.items():
     for command in commands:
         app.command(rich_help_panel=heading, cls=HelpfulCommand)(command)
@@ -146,4 +151,4 @@ def main() -> None:
         # A terminal that lacks a character gets it escaped, not a crash in the middle of a run.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    app(prog_name="penstock")
+    app(prog_name="kubectl penstock" if is_plugin() else "penstock")

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from penstock.cli.options import Database, DataDir, Name, job_name, wait, where
+from penstock.cli import on_cluster
+from penstock.cli.on_cluster import Context, Kubeconfig, Namespace, OnCluster, cluster_access
+from penstock.cli.options import Database, DataDir, Name, Yes, can_ask, job_name, wait, where
 
 
-def suspend(name: Name, database: Database = None, data_dir: DataDir = None) -> None:
+def suspend(
+    name: Name,
+    database: Database = None,
+    data_dir: DataDir = None,
+    cluster: OnCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
     """Stop a running job in good order; what was done is kept.
 
     penstock suspend products
     penstock resume products
     """
+    access = cluster_access(cluster, namespace, context, kubeconfig, database, data_dir)
+    if access is not None:
+        on_cluster.suspend(name, access)
+        return
     from penstock.local import commands
 
     name = job_name(name)
@@ -23,11 +37,25 @@ def suspend(name: Name, database: Database = None, data_dir: DataDir = None) -> 
     typer.echo(f"{name} is suspended. To go on: penstock resume {name}")
 
 
-def resume(name: Name, database: Database = None, data_dir: DataDir = None) -> None:
-    """Let a suspended job go on: the next run of its manifest does.
+def resume(
+    name: Name,
+    database: Database = None,
+    data_dir: DataDir = None,
+    cluster: OnCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Let a suspended job go on: the next run of its manifest does. On a cluster it
+    goes on at once, also when it was paused.
 
     penstock resume products
+    penstock resume products --cluster
     """
+    access = cluster_access(cluster, namespace, context, kubeconfig, database, data_dir)
+    if access is not None:
+        on_cluster.resume(name, access)
+        return
     from penstock.local import commands
 
     name = job_name(name)
@@ -40,9 +68,13 @@ def delete(
     results: Annotated[
         bool, typer.Option("--results", help="Its results as well, for good.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     database: Database = None,
     data_dir: DataDir = None,
+    cluster: OnCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Delete a job and its runs. Its results stay, unless --results is given or its
     manifest says deletionPolicy: Delete.
@@ -50,25 +82,30 @@ def delete(
     penstock delete products
     penstock delete products --results --yes
     """
-    from penstock.errors import InputError
+    access = cluster_access(cluster, namespace, context, kubeconfig, database, data_dir)
+    if access is not None:
+        on_cluster.delete(name, access, results=results, confirm=partial(_confirm, yes=yes))
+        return
     from penstock.local import commands
 
     name, options = job_name(name), where(database, data_dir)
     results = results or wait(commands.deletes_results(name, options))
     what = f"{name}, its runs and all its results" if results else f"{name} and its runs"
+    _confirm(what, yes=yes)
+    wait(commands.delete(name, options, results=results))
+    typer.echo(f"Deleted {what}.")
+
+
+def _confirm(what: str, *, yes: bool) -> None:
+    """Come back when that may be deleted; end the command when not."""
+    from penstock.errors import InputError
+
     if not yes:
         if not can_ask():
             raise InputError.at("--yes", f"needed to delete {what} when nobody can be asked")
         if not typer.confirm(f"Delete {what}?"):
             typer.echo("Nothing was deleted.")
             raise typer.Exit(1)
-    wait(commands.delete(name, options, results=results))
-    typer.echo(f"Deleted {what}.")
-
-
-def can_ask() -> bool:
-    """Whether a person sits at the other end."""
-    return sys.stdin.isatty()
 
 
 def gc(

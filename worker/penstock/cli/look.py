@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli import on_cluster
+from penstock.cli.on_cluster import Context, Kubeconfig, Namespace, OnCluster, cluster_access
 from penstock.cli.options import (
     Database,
     DataDir,
     Json,
     Name,
+    exit_code,
     job_name,
     print_json,
+    print_lines,
     wait,
     where,
+    width,
 )
 from penstock.errors import NotFound
 
@@ -40,13 +45,22 @@ def status(
     json: Json = False,
     database: Database = None,
     data_dir: DataDir = None,
+    cluster: OnCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Show how a job stands, or list all jobs.
 
     penstock status
     penstock status products
     penstock status products --json
+    penstock status --namespace team
     """
+    access = cluster_access(cluster, namespace, context, kubeconfig, database, data_dir)
+    if access is not None:
+        on_cluster.status(name, access, json=json)
+        return
     from penstock.local import commands
     from penstock.local.figures import glyphs_for
     from penstock.local.summary import answer, summary_lines
@@ -58,25 +72,39 @@ def status(
         if json:
             print_json({"jobs": [answer(job) for job in jobs]})
         else:
-            _print(table_lines(jobs) if jobs else ["No jobs yet. penstock run JOB.yaml makes one."])
+            print_lines(
+                table_lines(jobs) if jobs else ["No jobs yet. penstock run JOB.yaml makes one."]
+            )
         return
     progress = wait(commands.status(job_name(name), options))
     if json:
         print_json(answer(progress))
         return
-    _print(summary_lines(progress, glyphs_for(sys.stdout.encoding), _width()))
+    print_lines(summary_lines(progress, glyphs_for(sys.stdout.encoding), width()))
     if progress.phase == "Running" and not progress.workers:
-        _print(["No worker is at it at present. If none starts, penstock run makes it go on."])
+        print_lines(["No worker is at it at present. If none starts, penstock run makes it go on."])
 
 
-def watch(name: Name, database: Database = None, data_dir: DataDir = None) -> None:
+def watch(
+    name: Name,
+    database: Database = None,
+    data_dir: DataDir = None,
+    cluster: OnCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
     """Follow a job until it ends. Ctrl-C stops watching, not the job.
 
     Ends like `run` would: 0 complete, 3 with failed items, 1 failed, 4 paused or
     suspended, 130 when nobody works on it any more.
 
         penstock watch products
+        penstock watch products --cluster
     """
+    access = cluster_access(cluster, namespace, context, kubeconfig, database, data_dir)
+    if access is not None:
+        raise typer.Exit(on_cluster.watch(name, access))
     from penstock.local import commands
     from penstock.local.view import view_for
 
@@ -104,19 +132,6 @@ async def follow(looks: AsyncIterator[Progress], view: View, pause: float) -> Pr
     return latest
 
 
-def exit_code(progress: Progress) -> int:
-    """What a command that saw a job to its end ends with, as `run` does."""
-    match progress.phase:
-        case "Complete":
-            return 3 if progress.failed else 0
-        case "Failed":
-            return 1
-        case "Paused" | "Suspended":
-            return 4
-        case _:
-            return 130
-
-
 def results(
     name: Name,
     output: Annotated[
@@ -130,8 +145,21 @@ def results(
         ),
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only the failed items.")] = False,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="The worker image to read them with, when the job's pods are long gone.",
+            rich_help_panel=on_cluster.PANEL,
+            show_default=False,
+        ),
+    ] = None,
     database: Database = None,
     data_dir: DataDir = None,
+    cluster: OnCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Write a job's results, one row an input item, in input order.
 
@@ -140,32 +168,25 @@ def results(
         penstock results products -o products.xlsx
         penstock results products | jq .output
         penstock results products --failed
+        penstock results products --cluster -o products.xlsx
     """
-    from penstock.local import commands
     from penstock.local.figures import count
 
-    options = where(database, data_dir)
-    rows = wait(
-        commands.results(
-            job_name(name),
-            options,
-            output=output,
-            failed=failed,
-            stdout=sys.stdout.buffer,
-            warn=partial(typer.echo, err=True),
+    access = cluster_access(cluster, namespace, context, kubeconfig, database, data_dir)
+    if access is not None:
+        rows = on_cluster.results(name, access, output=output, failed=failed, image=image)
+    else:
+        from penstock.local import commands
+
+        rows = wait(
+            commands.results(
+                job_name(name),
+                where(database, data_dir),
+                output=output,
+                failed=failed,
+                stdout=sys.stdout.buffer,
+                warn=partial(typer.echo, err=True),
+            )
         )
-    )
     if output is not None:
-        _print([f"{count(rows)} row{'' if rows == 1 else 's'} written to {output}"])
-
-
-def _print(lines: list[str]) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-
-
-def _width() -> int:
-    from shutil import get_terminal_size
-
-    from penstock.local.view import WIDTH
-
-    return get_terminal_size((WIDTH, 24)).columns
+        print_lines([f"{count(rows)} row{'' if rows == 1 else 's'} written to {output}"])

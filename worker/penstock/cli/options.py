@@ -16,6 +16,7 @@ from penstock.cli import failures
 if TYPE_CHECKING:
     from penstock.local.options import Options
     from penstock.spec.job import BatchJob
+    from penstock.store.progress import Progress
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ Quiet = Annotated[
         "--quiet", "-q", help="Errors and the final line only.", rich_help_panel=PANEL_OUTPUT
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -74,6 +76,16 @@ def load_job(path: Path, changes: Sequence[str] | None = None) -> BatchJob:
 
     failures.about(str(path))
     return load(path, changes or ())
+
+
+def load_written(
+    path: Path, changes: Sequence[str] | None = None
+) -> tuple[BatchJob, dict[str, Any]]:
+    """The same, and the manifest as it is written."""
+    from penstock.spec import load
+
+    failures.about(str(path))
+    return load.load_written(path, changes or ())
 
 
 def where(database: str | None, data_dir: Path | None) -> Options:
@@ -110,12 +122,44 @@ def job_name(text: str) -> str:
     return text
 
 
+def can_ask() -> bool:
+    """Whether a person sits at the other end."""
+    return sys.stdin.isatty()
+
+
 def same_command(arguments: Sequence[str] | None = None) -> str:
     """What was typed, to be typed again; passwords and keys are hidden."""
     from penstock.secrets import masker
 
     typed = shlex.join(["penstock", *(sys.argv[1:] if arguments is None else arguments)])
     return masker(os.environ)(typed)
+
+
+def exit_code(progress: Progress) -> int:
+    """What a command that saw a job to its end ends with, as `run` does."""
+    match progress.phase:
+        case "Complete":
+            return 3 if progress.failed else 0
+        case "Failed":
+            return 1
+        case "Paused" | "Suspended":
+            return 4
+        case _:
+            return 130
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines on stdout."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def width() -> int:
+    """Columns of the terminal."""
+    from shutil import get_terminal_size
+
+    from penstock.local.view import WIDTH
+
+    return get_terminal_size((WIDTH, 24)).columns
 
 
 def print_json(value: object) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from penstock.cli import failures
+from penstock.cli.on_cluster import Context, Kubeconfig, Namespace, OnCluster, cluster_access
 from penstock.cli.options import (
     PANEL_OUTPUT,
     Database,
@@ -25,6 +26,7 @@ from penstock.cli.options import (
     wait,
     where,
 )
+from penstock.cli.submit import redrive_there
 
 if TYPE_CHECKING:
     from penstock.local.options import Options
@@ -161,6 +163,10 @@ def redrive(
     quiet: Quiet = False,
     database: Database = None,
     data_dir: DataDir = None,
+    cluster: OnCluster = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Run again what failed in a job's last run, with the manifest it had.
 
@@ -168,7 +174,15 @@ def redrive(
 
         penstock redrive products
         penstock redrive products --reason "HTTP 500"
+        penstock redrive products --cluster
     """
+    access = cluster_access(cluster, namespace, context, kubeconfig, database, data_dir)
+    if access is not None:
+        only_here = {"--reason": reason, "--concurrency": concurrency, "--workers": workers}
+        for option, value in only_here.items():
+            if value is not None:
+                raise typer.BadParameter(f"{option} is for runs on this machine")
+        redrive_there(name, access, output, json=json, quiet=quiet)
     from penstock.local import commands
     from penstock.local.options import Options
 

@@ -1,4 +1,4 @@
-"""`penstock plan`, `work`, `export`: what the pods of a BatchJob run, and local workers too."""
+"""`penstock plan`, `work`, `export`, `rows`: what runs in pods, and local workers too."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from penstock.cli.options import wait
+
+NEEDED = ("PENSTOCK_DATABASE_URL", "PENSTOCK_RUN")
 
 
 def work() -> None:
@@ -35,7 +38,7 @@ def work() -> None:
     from penstock.work.main import work_main
 
     environ = {**os.environ, **_told()}
-    _need(environ)
+    _need(environ, *NEEDED)
     slot = environ.get("PENSTOCK_SLOT") or environ.get("JOB_COMPLETION_INDEX") or "0"
     log = environ.get("PENSTOCK_LOG")
     logfile.configure(Path(log) if log else None, f"worker {slot}")
@@ -69,22 +72,39 @@ def export() -> None:
     wait(export_main(_pod("export")))
 
 
-def _pod(role: str) -> dict[str, str]:
-    """The environment of a pod, complete, with its log on stderr."""
+def rows(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAMESPACE/NAME", help="The job.", show_default=False),
+    ],
+    failed: Annotated[bool, typer.Option("--failed", help="Only the failed items.")] = False,
+) -> None:
+    """Write the rows of a job as JSON: what `results` of a cluster reads in a pod.
+
+    The environment tells where they are: PENSTOCK_DATABASE_URL.
+    """
+    from penstock.pods.rows import rows_main
+
+    environ = _pod("rows", "PENSTOCK_DATABASE_URL")
+    wait(rows_main(environ, name, sys.stdout.buffer, failed=failed))
+
+
+def _pod(role: str, *needed: str) -> dict[str, str]:
+    """The environment of a pod, with what it needs in it and its log on stderr."""
     from penstock.local import logfile
 
     environ = dict(os.environ)
-    _need(environ)
+    _need(environ, *(needed or NEEDED))
     logfile.configure(None, role)
     return environ
 
 
-def _need(environ: Mapping[str, str]) -> None:
+def _need(environ: Mapping[str, str], *names: str) -> None:
     from penstock.errors import InputError, Mistake
 
     missing = [
         Mistake(name, "this environment variable is not set")
-        for name in ("PENSTOCK_DATABASE_URL", "PENSTOCK_RUN")
+        for name in names
         if not environ.get(name)
     ]
     if missing:

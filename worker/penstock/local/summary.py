@@ -21,12 +21,13 @@ SHOWN_FAILURES = 10
 
 
 def summary_lines(
-    progress: Progress, glyphs: Glyphs, width: int, command: str | None = None
+    progress: Progress, glyphs: Glyphs, width: int, command: str | None = None, where: str = ""
 ) -> list[str]:
     """Everything a run came to, or how it stands.
 
     command: what makes it go on; given when nobody works on it any more, so that a run that is not
-    over was interrupted. None: it may well be under way.
+    over was interrupted. None: it may well be under way. where: options that commands about the job
+    need, ` --cluster` say.
     """
     rule = glyphs.rule * min(width, 60)
     stopped = command is not None
@@ -47,8 +48,8 @@ def summary_lines(
     if progress.output:
         lines.append(labelled("output", progress.output))
     elif progress.phase == "Complete":
-        lines.append(labelled("results", f"penstock results {progress.name} -o FILE"))
-    lines += what_next(progress, command)
+        lines.append(labelled("results", f"penstock results {progress.name}{where} -o FILE"))
+    lines += what_next(progress, command, where)
     return lines
 
 
@@ -73,7 +74,7 @@ def _outcome(progress: Progress, stopped: bool) -> str:
             return f"{progress.phase.lower()}, {_done(progress)} done"
 
 
-def what_next(progress: Progress, command: str | None) -> list[str]:
+def what_next(progress: Progress, command: str | None, where: str = "") -> list[str]:
     """What happened to a run that is not over, and what makes it go on."""
     lines = []
     if progress.phase in ("Paused", "Failed") and (progress.reason or progress.message):
@@ -81,7 +82,7 @@ def what_next(progress: Progress, command: str | None) -> list[str]:
         lines.append(f"{'Paused' if progress.phase == 'Paused' else 'Failed'}: {why}")
     if progress.phase == "Suspended":
         lines.append("Suspended. What was done is kept. To go on:")
-        lines.append(f"  penstock resume {progress.name}")
+        lines.append(f"  penstock resume {progress.name}{where}")
     elif progress.phase == "Paused":
         lines.append("What was done is kept. Once that is put right, this goes on:")
         lines.append(f"  {command or 'penstock run JOB.yaml'}")

@@ -45,7 +45,7 @@ class Screen(View, Protocol):
 
 
 class LineView:
-    """Plain lines. command: what makes an interrupted run go on."""
+    """Plain lines. command: what makes an interrupted run go on. where: see summary_lines."""
 
     def __init__(
         self,
@@ -53,8 +53,10 @@ class LineView:
         command: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         width: int = WIDTH,
+        where: str = "",
     ) -> None:
         self._stream, self._command, self._clock, self._width = stream, command, clock, width
+        self._where = where
         self._glyphs = glyphs_for(stream.encoding)
         self._pace = Pace(clock())
         self._read = True
@@ -85,7 +87,8 @@ class LineView:
 
     def finished(self, progress: Progress) -> None:
         """The closing block."""
-        self._write(*summary_lines(progress, self._glyphs, self._width, self._command))
+        lines = summary_lines(progress, self._glyphs, self._width, self._command, self._where)
+        self._write(*lines)
 
     def _write(self, *lines: str) -> None:
         """A reader that goes away (`| head`) ends the lines, never the run."""
@@ -101,11 +104,11 @@ class LineView:
 class TerminalView:
     """A live bar between the opening and the closing block. Same arguments as LineView."""
 
-    def __init__(self, stream: TextIO, command: str | None = None) -> None:
+    def __init__(self, stream: TextIO, command: str | None = None, where: str = "") -> None:
         from rich.console import Console
 
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
-        self._command = command
+        self._command, self._where = command, where
         self._glyphs: Glyphs = glyphs_for(stream.encoding)
         self._live: Live | None = None
 
@@ -139,7 +142,8 @@ class TerminalView:
     def finished(self, progress: Progress) -> None:
         """The closing block, in place of the bar."""
         self._stop()
-        self._block(summary_lines(progress, self._glyphs, self._console.width, self._command))
+        width = self._console.width
+        self._block(summary_lines(progress, self._glyphs, width, self._command, self._where))
 
     def _show(self, what: RenderableType) -> None:
         """Draw in place. No thread of its own: the driver's calls are the clock."""
@@ -206,10 +210,11 @@ class QuietView:
         self._stream.write(final_line(progress, glyphs_for(self._stream.encoding)) + "\n")
 
 
-def view_for(stream: TextIO, *, quiet: bool, command: str | None = None) -> Screen:
-    """The view that suits where the output goes. command: what makes an interrupted run go on."""
+def view_for(stream: TextIO, *, quiet: bool, command: str | None = None, where: str = "") -> Screen:
+    """The view that suits where the output goes. command: what makes an interrupted run go on.
+    where: see summary_lines."""
     if quiet:
         return QuietView(stream)
     if stream.isatty() and os.environ.get("TERM") != "dumb":
-        return TerminalView(stream, command)
-    return LineView(stream, command)
+        return TerminalView(stream, command, where)
+    return LineView(stream, command, where=where)

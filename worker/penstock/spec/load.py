@@ -29,7 +29,12 @@ _BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 def load(path: Path, overrides: Sequence[str] = ()) -> BatchJob:
     """The job in this file, changed by `--set` texts. Raises InputError with every mistake."""
-    return parse(_text(path), str(path), overrides)
+    return load_written(path, overrides)[0]
+
+
+def load_written(path: Path, overrides: Sequence[str] = ()) -> tuple[BatchJob, dict[str, Any]]:
+    """The same, and the manifest as it is written, as plain JSON values with the changes made."""
+    return _parse(_text(path), str(path), overrides)
 
 
 def parse(text: str, where: str, overrides: Sequence[str] = ()) -> BatchJob:
@@ -37,6 +42,10 @@ def parse(text: str, where: str, overrides: Sequence[str] = ()) -> BatchJob:
 
     Raises InputError with every mistake, each as `job.yaml:12 spec.source.limit: …`.
     """
+    return _parse(text, where, overrides)[0]
+
+
+def _parse(text: str, where: str, overrides: Sequence[str]) -> tuple[BatchJob, dict[str, Any]]:
     changes = _changes(overrides)
     document = yaml_text.read(text, where)
     if not isinstance(document.value, dict):
@@ -51,7 +60,7 @@ def parse(text: str, where: str, overrides: Sequence[str] = ()) -> BatchJob:
         placed.sort(key=lambda entry: document.line(entry[1].where))
         raise InputError([Mistake(place, mistake.message) for place, mistake in placed])
     assert job is not None
-    return job
+    return job, data
 
 
 def check(data: Any) -> tuple[BatchJob | None, list[Mistake]]:

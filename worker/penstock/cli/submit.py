@@ -1,0 +1,203 @@
+"""`penstock submit`: the manifest of a local run handed to a cluster, and watched from here."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from penstock.cli import on_cluster
+from penstock.cli.on_cluster import Context, Kubeconfig, Namespace
+from penstock.cli.options import (
+    PANEL_OUTPUT,
+    Json,
+    Manifest,
+    Quiet,
+    Set,
+    Yes,
+    can_ask,
+    exit_code,
+    load_written,
+    print_json,
+    wait,
+)
+from penstock.errors import ClusterError, PenstockError
+
+if TYPE_CHECKING:
+    from penstock.cluster.commands import Target
+    from penstock.cluster.kubeconfig import Access
+    from penstock.cluster.watching import Since
+    from penstock.local.options import View
+    from penstock.local.target import Target as File
+    from penstock.store.progress import Progress
+
+WITH_RESULTS = ("FailurePolicyExceeded", "DeadlineExceeded")
+"""Reasons for which a run ends early and has results all the same."""
+
+
+def submit(
+    manifest: Manifest,
+    changes: Set = None,
+    mounted: Annotated[
+        bool,
+        typer.Option(
+            "--mounted",
+            help="spec.source.file.path is one in the pods: on a volume of spec.template.",
+        ),
+    ] = False,
+    yes: Yes = False,
+    no_watch: Annotated[
+        bool, typer.Option("--no-watch", help="Come back as soon as it is handed over.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="Write the results there, on this machine: .jsonl, .csv, .xlsx or .parquet.",
+            rich_help_panel=PANEL_OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Run a job on a cluster: the same file as for `run`.
+
+    Small local data goes along in a ConfigMap, the key in OPENAI_API_KEY becomes a
+    Secret after asking, and the results are written here at the end. Ctrl-C stops
+    watching, not the job.
+
+    A job that has ended before starts a new run over what is not skipped; one that is
+    under way is edited.
+
+        penstock submit job.yaml
+        penstock submit job.yaml --namespace team --yes
+        penstock submit job.yaml --set scaling.maxParallelism=20 --no-watch
+
+    Exit codes: 0 complete, 3 complete with failed items, 1 failed, 2 bad input,
+    4 paused or suspended, 130 no longer watched.
+    """
+    from penstock.cluster import commands
+    from penstock.cluster.commands import Target
+    from penstock.cluster.kubeconfig import Access
+    from penstock.cluster.manifest import writes_there
+    from penstock.cluster.submit import Person
+    from penstock.local.summary import answer
+    from penstock.local.target import target as file_for
+    from penstock.local.view import view_for
+
+    job, written = load_written(manifest, changes)
+    access = on_cluster.within(Access(kubeconfig, context, namespace), job.metadata.namespace)
+    meant = Target(access, job.name)
+    wanted = output is not None or not writes_there(job)
+    file = file_for(job, manifest.parent, output) if wanted else None
+    where = on_cluster.options_of(access)
+    resume = f"penstock resume {job.name}{where}"
+    stream = sys.stderr if json else sys.stdout
+    with view_for(stream, quiet=quiet, command=resume, where=where) as view:
+        ask = _allowed if yes else _ask if can_ask() else None
+        since = wait(
+            commands.submit(
+                job, written, manifest.parent, access,
+                mounted=mounted, person=Person(view.notice, ask),
+            )
+        )  # fmt: skip
+        if no_watch:
+            view.notice(on_cluster.detached(meant))
+            if file is not None:
+                view.notice(f"  results:     penstock results {job.name}{where} -o {file[0]}")
+            if json:
+                print_json(answer(wait(commands.status(meant))))
+            return
+        to_the_end(meant, since, view, file, json=json)
+
+
+def redrive_there(
+    name: str, access: Access, output: Path | None, *, json: bool, quiet: bool
+) -> NoReturn:
+    """`penstock redrive` on a cluster: what failed runs again, and is watched."""
+    from penstock.cluster import commands
+    from penstock.export.target import check_place
+    from penstock.export.write import format_of
+    from penstock.local.view import view_for
+
+    meant = on_cluster.target(name, access)
+    file = None
+    if output is not None:
+        check_place(output, "--output")
+        file = output, format_of(output)
+    where = on_cluster.options_of(meant.access)
+    resume = f"penstock resume {meant.name}{where}"
+    stream = sys.stderr if json else sys.stdout
+    with view_for(stream, quiet=quiet, command=resume, where=where) as view:
+        since = wait(commands.redrive(meant))
+        to_the_end(meant, since, view, file, json=json)
+
+
+def to_the_end(
+    meant: Target, since: Since, view: View, file: File | None, *, json: bool
+) -> NoReturn:
+    """Watch a job, write its results, and end the command as `run` would. Raises InputError when
+    the cluster found the manifest or its data wrong."""
+    from penstock.local.summary import answer
+
+    ended = wait(on_cluster.interruptible(_followed(meant, since, view, file), view, meant))
+    if ended is None:
+        raise typer.Exit(130)
+    progress, problem = ended
+    view.finished(progress)
+    if json:
+        print_json(answer(progress))
+    if problem is not None and file is not None:
+        again = f"penstock results {meant.name}{on_cluster.options_of(meant.access)} -o {file[0]}"
+        raise ClusterError(f"{problem}\nThe results are kept. To fetch them: {again}")
+    raise typer.Exit(exit_code(progress))
+
+
+async def _followed(
+    meant: Target, since: Since, view: View, file: File | None
+) -> tuple[Progress, PenstockError | None]:
+    """How the job ended, and why its results could not be written where they could not."""
+    from penstock.cluster import commands
+    from penstock.cluster.watching import INVALID, mistakes
+
+    last = await on_cluster.follow(commands.watch(meant, since), view, strict=True)
+    progress = last.progress
+    if progress.phase == "Failed" and progress.reason in INVALID:
+        raise mistakes(progress.message)
+    if file is None or not _has_results(progress):
+        return progress, None
+    view.progress(replace(progress, phase="Exporting"))
+    path, format = file
+    try:
+        await commands.results(
+            meant, output=path, format=format, failed=False, image=None,
+            stdout=sys.stdout.buffer, warn=view.notice,
+        )  # fmt: skip
+    except PenstockError as error:
+        return progress, error
+    return replace(progress, output=str(path)), None
+
+
+def _has_results(progress: Progress) -> bool:
+    early = progress.phase == "Failed" and progress.reason in WITH_RESULTS
+    return progress.phase == "Complete" or early
+
+
+def _allowed(question: str) -> None:
+    """--yes was given."""
+
+
+def _ask(question: str) -> None:
+    """Come back after a yes; end the command after a no."""
+    if not typer.confirm(question):
+        typer.echo("Nothing was submitted.")
+        raise typer.Exit(1)

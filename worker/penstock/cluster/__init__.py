@@ -1,0 +1,1 @@
+"""Jobs on a cluster, by its API: handed over, watched, changed, and their results."""

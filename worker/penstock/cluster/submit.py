@@ -1,0 +1,168 @@
+"""A job on its way to the cluster: data staged, key seen to, manifest applied.
+
+Whatever is wrong on this machine is found before anything is made there. What is staged for a job
+belongs to it and goes with it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.cluster import changing
+from penstock.cluster.api import BATCH_JOBS, CONFIG_MAPS, SECRETS, Api, Raw, Refused
+from penstock.cluster.keys import Key, key_of
+from penstock.cluster.manifest import manifest_for, stays_here
+from penstock.cluster.seen import is_over
+from penstock.cluster.staging import Staged, labels, stage
+from penstock.cluster.watching import Since
+from penstock.errors import InputError
+from penstock.spec.job import BatchJob
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who hands a job over. say: told what happens. ask: comes back when something may be done, and
+    raises what ends the command when not; None when there is nobody to be asked."""
+
+    say: Callable[[str], object]
+    ask: Callable[[str], object] | None
+
+
+async def submit(
+    api: Api,
+    namespace: str,
+    job: BatchJob,
+    written: Mapping[str, Any],
+    base: Path,
+    *,
+    mounted: bool,
+    environ: Mapping[str, str],
+    person: Person,
+) -> Since:
+    """Hand over a job; returns what its status has to be newer than.
+
+    written: the manifest as it stands. base: its folder. mounted: as in `stage`. environ: where a
+    key may be. Raises InputError, ClusterError.
+    """
+    staged = stage(job, written["spec"]["source"], base, mounted=mounted)
+    there = await changing.find(api, namespace, job.name)
+    key = await _key(api, namespace, job, environ, person, there)
+    if url := stays_here(job):
+        person.say(f"{url} is a pod itself when a pod calls it, not this machine")
+    body = manifest_for(job, written, staged=staged, key=key, there=there)
+    made: list[tuple[Any, str]] = []
+    if key is not None and key.value:
+        await _make_secret(api, namespace, job, key)
+        made.append((SECRETS, key.name))
+        person.say(f"Secret {key.name} made from {key.variable}")
+    try:
+        if staged is not None:
+            await api.apply(CONFIG_MAPS, namespace, staged.config_map)
+            made.append((CONFIG_MAPS, staged.name))
+            person.say(f"{staged.size:,} bytes of data are in the ConfigMap {staged.name}")
+        applied = await api.apply(BATCH_JOBS, namespace, body)
+    except Refused as error:
+        if there is None:
+            for kind, name in made:
+                with suppress(Refused):
+                    await api.delete(kind, namespace, name)
+        if error.status in (400, 422):
+            raise InputError.at("", str(error)) from error
+        raise
+    await _own(api, namespace, applied, staged, key)
+    if there is None:
+        return Since(applied["metadata"]["generation"])
+    return await _again(api, namespace, there, applied, staged, person)
+
+
+async def _again(
+    api: Api, namespace: str, there: Raw, applied: Raw, staged: Staged | None, person: Person
+) -> Since:
+    """What it means that the job was there before."""
+    name, generation = applied["metadata"]["name"], applied["metadata"]["generation"]
+    status, rerun = there.get("status") or {}, applied["spec"]["rerun"]
+    if is_over(there):
+        person.say(
+            f"{name} has ended before: a new run over what is not skipped (spec.rerun {rerun})"
+        )
+        await _clear(api, namespace, name, staged)
+    elif generation != there["metadata"]["generation"]:
+        person.say(f"{name} is there already: this is an edit of it")
+    elif status.get("phase") == "Paused":
+        person.say(f"{name} is paused: it goes on")
+        await changing.resume(api, namespace, name)
+    else:
+        person.say(f"{name} is there already, with this very manifest")
+    newer = rerun > (there["spec"].get("rerun") or 0)
+    return Since(generation, (status.get("currentRun") or 0) if newer else 0)
+
+
+async def _key(
+    api: Api,
+    namespace: str,
+    job: BatchJob,
+    environ: Mapping[str, str],
+    person: Person,
+    there: Raw | None,
+) -> Key | None:
+    """The key to refer to; its value is left in it when the Secret has to be made from it."""
+    key = key_of(job, environ)
+    if key is None:
+        return None
+    try:
+        metadata = await api.metadata(SECRETS, namespace, key.name)
+    except Refused as error:
+        if not error.forbidden:
+            raise
+        metadata = None if key.ours else {}  # whether it is there will show
+    if metadata is not None and not (key.ours and _is_going(metadata, there)):
+        return Key(key.name, key.entry, key.where, key.ours, key.variables)
+    if not key.value:
+        raise key.not_there(namespace)
+    if person.ask is None:
+        raise key.not_asked(namespace)
+    person.ask(f"Make the Secret {key.name} in {namespace} from {key.variable}?")
+    return key
+
+
+def _is_going(metadata: Mapping[str, Any], there: Raw | None) -> bool:
+    """Whether it belongs to a BatchJob that is gone, and so will be, too."""
+    owners = [one["uid"] for one in metadata.get("ownerReferences") or ()]
+    return bool(owners) and (there is None or there["metadata"]["uid"] not in owners)
+
+
+async def _make_secret(api: Api, namespace: str, job: BatchJob, key: Key) -> None:
+    secret = key.secret(job.name)
+    if not key.ours:
+        await api.create(SECRETS, namespace, secret)
+        return
+    encoded = {name: base64.b64encode(value.encode()).decode()
+               for name, value in secret.pop("stringData").items()}  # fmt: skip
+    await api.apply(SECRETS, namespace, {**secret, "data": encoded})
+
+
+async def _own(
+    api: Api, namespace: str, applied: Raw, staged: Staged | None, key: Key | None
+) -> None:
+    """What was made for the job goes with it."""
+    owner = changing.owner_reference(applied)
+    if staged is not None:
+        metadata = {**staged.config_map["metadata"], "ownerReferences": [owner]}
+        await api.apply(CONFIG_MAPS, namespace, {**staged.config_map, "metadata": metadata})
+    if key is not None and key.ours and key.value:
+        body = {"metadata": {"ownerReferences": [owner]}}
+        await api.merge(SECRETS, namespace, key.name, body)
+
+
+async def _clear(api: Api, namespace: str, name: str, staged: Staged | None) -> None:
+    """Data of earlier runs, as far as that may be looked for."""
+    selector = ",".join(f"{label}={value}" for label, value in labels(name).items())
+    with suppress(Refused):
+        for found in await api.everything(CONFIG_MAPS, namespace, selector, metadata=True):
+            if staged is None or found["metadata"]["name"] != staged.name:
+                await api.delete(CONFIG_MAPS, namespace, found["metadata"]["name"])
