@@ -65,6 +65,8 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.chunk_size = 500
     for group, kind in (("batch", JOBS), ("", PODS)):
         chosen.watching.label_selectors[group, "v1", kind.plural] = names.BATCHJOB
+    # Long enough for an API server to start again; a watch that gives up ends the operator.
+    chosen.networking.error_backoffs = [1, 1, 2, 3, *[5] * 20]
     chosen.networking.request_timeout = 30.0
     chosen.networking.connect_timeout = 5.0
     chosen.queueing.exit_timeout = 0.5

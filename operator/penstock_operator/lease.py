@@ -80,7 +80,9 @@ class Lease:
                 pause = 1.0
             if holder == self._me:
                 self._renewed, waits = started, ""
-                self.held.set()
+                if not self.held.is_set():
+                    log.info("holds the Lease %s/%s as %s", self._namespace, NAME, self._me)
+                    self.held.set()
             elif holder:
                 self.held.clear()
                 waits = self._tell(waits, f"{holder} is at work")
