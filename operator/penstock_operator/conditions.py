@@ -30,6 +30,9 @@ CHANGES: Mapping[tuple[str, str], Literal["Normal", "Warning"]] = {
 }
 """Which changes of a condition are worth an Event, and of which type."""
 
+UNREMARKABLE = frozenset({("Progressing", "Finished"), ("Progressing", "Suspended")})
+"""Changes that another condition tells already."""
+
 
 def conditions(
     seen: Observed, run: RunSeen | None, refusal: str, before: Sequence[Condition]

@@ -29,7 +29,8 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class PodSeen:
     """A pod of one of the job's Jobs. run: number of the run. problem: why it cannot start, or why
-    it ended badly; None when all is well."""
+    it ended badly; None when all is well. held: seconds that it has been there although it was
+    deleted and has ended: its Job keeps it until another takes its place."""
 
     name: str
     role: Role
@@ -37,6 +38,7 @@ class PodSeen:
     phase: str
     ready: bool
     problem: Problem | None
+    held: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

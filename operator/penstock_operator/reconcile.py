@@ -217,7 +217,7 @@ def _workers(seen: Observed, run: RunSeen, stopped: bool) -> Iterator[Action]:
         return
     elif job.ended == "Failed" and job.reason == BAD_CONFIGURATION:
         yield _end(run, WORK_FAILED, _why(seen, job))
-    elif job.ended:
+    elif job.ended or _given_up(seen, job):
         yield DeleteJob(job.name)  # with work left: a fresh one, with fresh back-off
     elif job.suspended != stopped:
         yield PatchJob(job.name, suspend=stopped)
@@ -226,6 +226,18 @@ def _workers(seen: Observed, run: RunSeen, stopped: bool) -> Iterator[Action]:
         most = run.manifest.spec.scaling.max_parallelism
         if job.parallelism < wanted or job.parallelism > most:
             yield PatchJob(job.name, parallelism=wanted)
+
+
+def _given_up(seen: Observed, job: JobSeen) -> bool:
+    """Whether no pod of a work Job works, and one that was deleted waits for its successor.
+
+    With a back-off limit for each index, Kubernetes keeps such a pod until its successor is made.
+    In a namespace that is being deleted none may be made, so the two would wait for each other.
+    """
+    if job.active:
+        return False
+    pods = (pod for pod in seen.pods if (pod.role, pod.run) == (job.role, job.run))
+    return any(pod.held > LINGER for pod in pods)
 
 
 def _export(seen: Observed, run: RunSeen) -> Iterator[Action]:

@@ -64,7 +64,15 @@ def pod_seen(raw: Mapping[str, Any], now: float) -> PodSeen | None:
         # One that is asked to stop is Ready until it has.
         ready=ready and not _deleting(raw),
         problem=problem_of(raw, now),
+        held=_held(raw, now),
     )
+
+
+def _held(raw: Mapping[str, Any], now: float) -> float:
+    ended = (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    if not ended or not _deleting(raw):
+        return 0.0
+    return max(0.0, now - _seconds(raw["metadata"]["deletionTimestamp"]))
 
 
 def _mine(raw: Mapping[str, Any]) -> tuple[Role, int] | None:

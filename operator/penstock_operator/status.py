@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from penstock.store.progress import Progress
 from penstock_operator.actions import Notice
-from penstock_operator.conditions import CHANGES, conditions
+from penstock_operator.conditions import CHANGES, UNREMARKABLE, conditions
 from penstock_operator.crd.status import (
     LONGEST_MESSAGE,
     MOST_REASONS,
@@ -89,10 +89,7 @@ def _of_run(run: RunSeen, now: float) -> BatchJobStatus:
             for reason, count in progress.failures[:MOST_REASONS]
         ]
         or None,
-        throughput=Throughput(
-            items_per_second=round(progress.items_per_second, 1) if running else 0.0,
-            requests_per_second=round(progress.requests_per_second, 1) if running else 0.0,
-        ),
+        throughput=_throughput(progress) if running else None,
         throttling=_throttling(progress) if running else None,
         usage=Usage(
             requests=progress.requests,
@@ -100,6 +97,13 @@ def _of_run(run: RunSeen, now: float) -> BatchJobStatus:
             completion_tokens=progress.completion_tokens,
             cost=progress.cost,
         ),
+    )
+
+
+def _throughput(progress: Progress) -> Throughput:
+    return Throughput(
+        items_per_second=round(progress.items_per_second, 1),
+        requests_per_second=round(progress.requests_per_second, 1),
     )
 
 
@@ -155,6 +159,8 @@ def _notices(before: BatchJobStatus, after: BatchJobStatus) -> list[Notice]:
     for condition in after.conditions or []:
         was = known.get(condition.type)
         if was is not None and (was.status, was.reason) == (condition.status, condition.reason):
+            continue
+        if (condition.type, condition.reason) in UNREMARKABLE:
             continue
         if (kind := CHANGES.get((condition.type, condition.status))) is not None:
             told.append(Notice(kind, condition.reason, condition.message))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -180,6 +181,18 @@ def test_nothing_is_to_be_done(observed: Observed) -> None:
 )  # fmt: skip
 def test_one_thing_is_to_be_done(changes: dict[str, Any], wanted: Action) -> None:
     assert actions(seen(**changes)) == (wanted,)
+
+
+@pytest.mark.parametrize(
+    ("active", "held", "given_up"), [(0, 31.0, True), (0, 29.0, False), (1, 99.0, False)]
+)
+def test_a_job_that_only_waits_gives_way_to_a_fresh_one(
+    active: int, held: float, given_up: bool
+) -> None:
+    """Else a namespace could never be deleted while a job is under way."""
+    pod = replace(a_pod("work", None), phase="Failed", held=held)
+    observed = seen(run=run(), jobs=(a_job("work", active=active),), pods=(pod,))
+    assert actions(observed) == ((DeleteJob("products-1-work"),) if given_up else ())
 
 
 def test_suspend_stops_the_workers_and_resume_starts_them_again() -> None:

@@ -190,6 +190,13 @@ def test_events_are_told_once() -> None:
     assert decide(later(stuck)).notices == ()
 
 
+def test_an_end_and_a_suspension_are_told_once_and_not_as_a_warning() -> None:
+    for end in (run("Complete", reason="Completed", finished=900.0), run("Suspended")):
+        before = later(seen(run=run()))
+        notices = decide(replace(before, run=end)).notices
+        assert [one.type for one in notices] == ["Normal"]
+
+
 def test_the_status_stays_small() -> None:
     many = tuple((f"reason {number}", number) for number in range(50))
     big = replace(HALF, total=10**8, failures=many)
