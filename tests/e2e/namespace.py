@@ -220,4 +220,8 @@ class Namespaces:
         """Starts the end of a namespace; its pods get a second, so that they are gone soon."""
         self.open.remove(namespace)
         self.kube.delete(f"/api/v1/namespaces/{namespace.name}")
+        # Kubernetes removes the pods of a namespace before all else, and a Job with a backoff limit
+        # per index keeps its last failed pod until there is another, which there can't be any more:
+        # as long as such a Job is there, its namespace stays.
+        self.kube.delete(namespace.path("Job"))
         self.kube.delete(namespace.path("Pod"), grace=1)
