@@ -34,7 +34,7 @@ async def _main() -> int:
     client = kube.Kube(await kube.configuration(os.environ))
     try:
         operator = Operator(client, told)
-        async with health.serving(port, operator.ready):
+        async with health.serving(port, operator.ready, operator.metrics.text):
             await operator.run()
     finally:
         await client.close()

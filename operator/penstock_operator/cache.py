@@ -7,6 +7,7 @@ never comes back, as a UID is never used again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,6 +70,11 @@ class Cache:
     def batchjobs(self) -> list[Key]:
         """Every BatchJob there is."""
         return list(self._named)
+
+    def phases(self) -> Counter[str]:
+        """How many BatchJobs there are in each phase."""
+        known = self._objects.get(BATCH_JOBS, {}).values()
+        return Counter(str((raw.get("status") or {}).get("phase") or "Pending") for raw in known)
 
     def batchjob(self, key: Key) -> Raw | None:
         """The BatchJob of that name; the newer one when an older is not quite gone."""

@@ -73,7 +73,7 @@ class Effects:
             suspend=action.suspend,
         )
         try:
-            job = await self._kube.create(JOBS, body)
+            job = await self._kube.create(JOBS, body, strict=True)
         except KubeError as error:
             if not error.exists:
                 raise

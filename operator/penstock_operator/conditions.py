@@ -108,6 +108,8 @@ def _progressing(seen: Observed, run: RunSeen | None) -> _Told:
     if seen.database:
         text = f"{seen.database}; workers wait and go on by themselves once it is back"
         return "Progressing", False, "DatabaseAway", text
+    if seen.stuck is not None:
+        return "Progressing", False, seen.stuck.reason, seen.stuck.message
     if run is not None:
         if run.ended:
             return "Progressing", False, "Finished", ""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.errors import DatabaseError, Mistake
+from penstock.secrets import mask
 from penstock.spec import load
 from penstock.spec.job import BatchJob
-from penstock_operator.actions import Decision, Notice
+from penstock_operator.actions import Decision
 from penstock_operator.builders.merge import template_mistakes
 from penstock_operator.cache import Cache, Key
 from penstock_operator.carry_out import Effects
@@ -24,7 +25,7 @@ from penstock_operator.database import Runs
 from penstock_operator.events import Announcer
 from penstock_operator.kube import BATCH_JOBS, JOBS, PODS, Kube, KubeError, Raw
 from penstock_operator.names import Owner
-from penstock_operator.observed import Observed, RunSeen
+from penstock_operator.observed import Observed, Problem, RunSeen
 from penstock_operator.reconcile import decide
 from penstock_operator.seen import job_seen, pod_seen
 
@@ -130,8 +131,10 @@ class Controller:
         seen = await self._look(key, raw)
         decision = decide(seen)
         trouble = await self._act(decision, seen)
-        notices = (*decision.notices, *_told_of(trouble))
-        again = await self._tell(decision, seen, notices)
+        stuck = refused_by(trouble)
+        if stuck is not None:  # told at once; the queue tries again, ever more rarely
+            decision = decide(replace(seen, stuck=stuck))
+        again = await self._tell(decision, seen)
         if trouble is not None and not isinstance(trouble, DatabaseError):
             raise trouble
         return _sooner(decision.again, again)
@@ -178,9 +181,7 @@ class Controller:
                 return error
         return None
 
-    async def _tell(
-        self, decision: Decision, seen: Observed, notices: tuple[Notice, ...]
-    ) -> float | None:
+    async def _tell(self, decision: Decision, seen: Observed) -> float | None:
         """Write the status if it changed, then post the notices. Returns the seconds after which a
         status that had to wait is due."""
         owner = Owner(seen.name, seen.namespace, seen.uid)
@@ -192,7 +193,7 @@ class Controller:
                 return delay  # and the notices with it: they come from the same difference
             if delay is not None and not await self._write(owner, wanted):
                 return CHANGED
-        await self._announcer.post(owner, notices, self._clock())
+        await self._announcer.post(owner, decision.notices, self._clock())
         return None
 
     async def _write(self, owner: Owner, status: Raw) -> bool:
@@ -226,11 +227,21 @@ class Controller:
         self._announcer.forget(uid)
 
 
-def _told_of(trouble: KubeError | DatabaseError | None) -> tuple[Notice, ...]:
-    """What Kubernetes says no to, someone has to see to."""
-    if isinstance(trouble, KubeError) and (trouble.invalid or trouble.status == 403):
-        return (Notice("Warning", "Refused", str(trouble)),)
-    return ()
+def refused_by(trouble: KubeError | DatabaseError | None) -> Problem | None:
+    """What Kubernetes says no to, so that someone has to see to it; None for what passes. Pure."""
+    if not isinstance(trouble, KubeError):
+        return None
+    said = mask(trouble.message)
+    if trouble.invalid:
+        advice = (
+            "mend what it names (spec.template, if it is of the pods) and apply the manifest again"
+        )
+        return Problem(
+            "Refused", f"Kubernetes refuses what is made of this manifest: {said}; {advice}"
+        )
+    if trouble.status == 403:
+        return Problem("Forbidden", f"Kubernetes forbids it: {said}; it is tried again by itself")
+    return None
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:

@@ -75,13 +75,15 @@ def settings() -> kopf.OperatorSettings:
 
 
 async def start(
-    handlers: kopf.OperatorRegistry, namespaces: Sequence[str]
+    handlers: kopf.OperatorRegistry, namespaces: Sequence[str], identity: str
 ) -> Collection[asyncio.Task[Any]]:
     """kopf's tasks, which run until they are cancelled. namespaces: those to watch, empty for all.
-    kopf handles SIGTERM from now on, unless the caller puts its own handler back."""
+    identity: who this process is; kopf would ask for the name of a user, which an image need not
+    know. kopf handles SIGTERM from now on, unless the caller puts its own handler back."""
     return await kopf.spawn_tasks(
         registry=handlers,
         settings=settings(),
+        identity=identity,  # type: ignore[arg-type]  # its own name for str is private
         clusterwide=not namespaces,
         namespaces=namespaces,
         standalone=True,

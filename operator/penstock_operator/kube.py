@@ -132,9 +132,12 @@ class Kube:
                 return found, str(metadata.get("resourceVersion", ""))
             query["continue"] = metadata["continue"]
 
-    async def create(self, kind: Kind, body: Raw) -> Raw:
-        """Make an object; returns it as it is now."""
-        return await self._call("POST", "create", kind, body["metadata"]["namespace"], body=body)
+    async def create(self, kind: Kind, body: Raw, *, strict: bool = False) -> Raw:
+        """Make an object; returns it as it is now. strict: a field that Kubernetes does not know is
+        refused; else it is left out without a word."""
+        query = {"fieldValidation": "Strict"} if strict else None
+        namespace = body["metadata"]["namespace"]
+        return await self._call("POST", "create", kind, namespace, query=query, body=body)
 
     async def replace(self, kind: Kind, body: Raw) -> Raw:
         """Write an object that was read before; refused (stale) when it has changed since."""

@@ -97,7 +97,8 @@ class Observed:
     job: the manifest, None when it has mistakes. database: why the database cannot be asked, empty
     when it could; then run is what it knows (None: no run yet). jobs, pods: of all its runs.
     refused: what the database said no to at the last try (a result set in use), else empty.
-    status: as the API server has it. now: seconds since the epoch.
+    status: as the API server has it. now: seconds since the epoch. stuck: what Kubernetes has just
+    said no to.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Observed:
     pods: tuple[PodSeen, ...]
     status: Mapping[str, Any]
     now: float
+    stuck: Problem | None = None
 
     @property
     def key(self) -> str:

@@ -24,6 +24,7 @@ from penstock_operator.controller import Controller
 from penstock_operator.database import Runs
 from penstock_operator.kube import Kube
 from penstock_operator.lease import Lease, identity
+from penstock_operator.metrics import Metrics
 from penstock_operator.queue import Queue
 from penstock_operator.settings import Settings
 
@@ -45,9 +46,11 @@ class Operator:
         self.stop = asyncio.Event()
         self._cache = Cache()
         self._queue: Queue[Key] = Queue()
-        self._lease = Lease(kube, settings.namespace, identity())
+        self._me = identity()
+        self._lease = Lease(kube, settings.namespace, self._me)
         self._connection = Connection(settings.database_url, self._look_at_all)
         self._tally = tally.Tally(kube.calls)
+        self.metrics = Metrics(kube.calls, self._cache.phases)
         self._listed = False
         kube.may_write = self._lease.held.is_set
 
@@ -117,7 +120,7 @@ class Operator:
     async def _watch(self) -> None:
         """kopf's tasks, none of which ends by itself."""
         registry = handlers.registry(self._cache, self._queue.mark)
-        tasks = await handlers.start(registry, self._settings.namespaces)
+        tasks = await handlers.start(registry, self._settings.namespaces, self._me)
         self._listen()  # kopf has put its own in their place
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -131,11 +134,15 @@ class Operator:
 
     def _look(self, controller: Controller) -> Callable[[Key], Awaitable[float | None]]:
         async def look(key: Key) -> float | None:
-            started = time.monotonic()
+            started, well = time.monotonic(), False
             try:
-                return await controller.reconcile(key)
+                again = await controller.reconcile(key)
+                well = True
+                return again
             finally:
-                self._tally.looked(time.monotonic() - started)
+                seconds = time.monotonic() - started
+                self._tally.looked(seconds)
+                self.metrics.looked(seconds, well=well)
 
         return look
 

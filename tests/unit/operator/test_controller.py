@@ -9,14 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.errors import DatabaseError
 from penstock.store.owned import OwnedRun
 from penstock_operator import names
 from penstock_operator.actions import Notice
 from penstock_operator.cache import Cache, batchjob_key
-from penstock_operator.controller import STATUS_EVERY, manifest, observe, status_delay
+from penstock_operator.controller import (
+    STATUS_EVERY,
+    manifest,
+    observe,
+    refused_by,
+    status_delay,
+)
 from penstock_operator.events import event
-from penstock_operator.kube import BATCH_JOBS, JOBS, PODS, Raw
+from penstock_operator.kube import BATCH_JOBS, JOBS, PODS, KubeError, Raw
 from penstock_operator.lease import DURATION, Watched, wanted
+from penstock_operator.metrics import Metrics
 from penstock_operator.names import Owner
 from penstock_operator.sweep import orphans
 from penstock_operator.tally import Tally
@@ -257,3 +265,54 @@ def test_the_line_of_the_log_counts_since_the_last_one() -> None:
     line = tally.line(2, 1)
     assert line.startswith("2 BatchJob(s), 1 queued: 1 looks, half of them within 0.250 s")
     assert "patch BatchJob 2" in line
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (400, "Refused"),
+        (422, "Refused"),
+        (403, "Forbidden"),
+        (404, ""),
+        (409, ""),
+        (500, ""),
+        (0, ""),
+    ],
+)
+def test_what_kubernetes_says_no_to_is_told_and_what_passes_is_not(
+    status: int, reason: str
+) -> None:
+    message = 'strict decoding error: unknown field "spec.template.spec.nodeSelectr"'
+    found = refused_by(KubeError("create Job team", status, "", message, False))
+    assert (found.reason if found else "") == reason
+    if found:
+        assert message in found.message
+
+
+def test_nothing_secret_is_told_of_a_refusal() -> None:
+    message = 'Invalid value: "postgresql://me:Jericho-17@db/x"'
+    found = refused_by(KubeError("create Job team", 422, "Invalid", message, False))
+    assert found is not None
+    assert "Jericho" not in found.message
+
+
+def test_an_absent_database_is_no_refusal() -> None:
+    assert refused_by(DatabaseError("away")) is None
+    assert refused_by(None) is None
+
+
+def test_prometheus_is_told_of_looks_calls_and_phases() -> None:
+    cache, calls = Cache(), {("create", "Job"): 3}
+    cache.put(BATCH_JOBS, batchjob())
+    cache.put(BATCH_JOBS, {**batchjob(uid="uid-2"), "status": {"phase": "Complete"}})
+    metrics = Metrics(calls, cache.phases)
+    metrics.looked(0.02, well=True)
+    metrics.looked(3.0, well=False)
+    calls["create", "Job"] += 1
+    lines = metrics.text().decode().splitlines()
+    name = "penstock_operator_reconcile_duration_seconds"
+    assert f'{name}_bucket{{le="2.0",result="ok"}} 1.0' in lines
+    assert f'{name}_bucket{{le="2.0",result="error"}} 0.0' in lines
+    assert 'penstock_operator_api_calls_total{kind="Job",verb="create"} 4.0' in lines
+    assert 'penstock_operator_jobs{phase="Complete"} 1.0' in lines
+    assert 'penstock_operator_jobs{phase="Pending"} 1.0' in lines

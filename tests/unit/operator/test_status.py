@@ -206,3 +206,21 @@ def test_the_status_stays_small() -> None:
     assert len(status.failures or []) == 10
     assert len(status.message or "") <= 32_768
     assert max(len(one.message) for one in status.conditions or []) <= 32_768
+
+
+def test_what_kubernetes_refuses_is_told_until_it_does_not() -> None:
+    stuck = Problem("Refused", "Kubernetes refuses the Job: spec.template.spec.containers[0].image")
+    before = seen(run=run("Planning"))
+    refused = later(before, run=run("Planning"), stuck=stuck)
+    status = told(refused)
+    condition = conditions(status)["Progressing"]
+    assert (condition.status, condition.reason, condition.message) == (
+        "False", stuck.reason, stuck.message,
+    )  # fmt: skip
+    assert status.message == stuck.message
+    assert [notice.reason for notice in decide(refused).notices] == ["Refused"]
+    again = replace(refused, status=status.as_json(), now=refused.now + 60)
+    assert told(again) == status
+    assert not decide(again).notices
+    mended = replace(again, stuck=None)
+    assert conditions(told(mended))["Progressing"].status == "True"
