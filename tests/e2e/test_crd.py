@@ -121,7 +121,7 @@ def test_edits_that_can_be_are_taken(namespace: Namespace) -> None:
 
 
 def test_nothing_is_added_or_lost(namespace: Namespace) -> None:
-    items = [None, 1, "a", {"b": None, "c": [1, None, {"d": []}]}]
+    items: list[Any] = [None, 1, "a", {"b": None, "c": [1, None, {"d": []}]}]
     wanted = changed(GOOD, {"spec.source": {"inline": {"items": items}}})
     namespace.create(wanted)
     assert namespace.get("BatchJob", "products")["spec"] == wanted["spec"]
