@@ -57,6 +57,9 @@ LABEL org.opencontainers.image.title="Penstock operator" \
 COPY --from=code /code/ /
 
 FROM runtime AS worker
+# Where relative paths of a manifest lead: mount a volume there. Nothing can be written to the folder
+# itself, so that results are not lost with their pod.
+WORKDIR /data
 COPY --from=worker-packages /opt/penstock /opt/penstock
 ENTRYPOINT ["penstock"]
 ARG VERSION=unknown

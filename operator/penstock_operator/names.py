@@ -24,6 +24,8 @@ BATCHJOB_NAME = f"{DOMAIN}batchjob"
 """An annotation, with the full name; the label of that key holds what labels can hold of it."""
 BATCHJOB_UID = f"{DOMAIN}batchjob-uid"
 """An annotation: a BatchJob that was deleted and made again has the same name."""
+TEMPLATE = f"{DOMAIN}template"
+"""An annotation of a Job: the code of the pod template that its pods are made by."""
 
 _LONGEST = 63
 _LONGEST_JOB = _LONGEST - len("-99999")

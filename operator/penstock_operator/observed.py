@@ -45,7 +45,8 @@ class PodSeen:
 class JobSeen:
     """A Job of the BatchJob. run: number of the run. active: pods of it that have not ended. ended:
     its terminal condition, empty while it goes on; reason and message belong to that condition.
-    created: seconds since the epoch."""
+    created: seconds since the epoch. template: the code of the pod template that it was made by;
+    empty when that is not known."""
 
     name: str
     role: Role
@@ -58,6 +59,7 @@ class JobSeen:
     message: str = ""
     deleting: bool = False
     created: float = 0.0
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from penstock_operator.actions import (
     PatchJob,
     SetRunPhase,
 )
+from penstock_operator.builders.merge import template_code
 from penstock_operator.observed import JobSeen, Observed, Role, RunSeen
 
 INVALID_INPUT = "InvalidInput"
@@ -188,6 +189,8 @@ def _plan(seen: Observed, run: RunSeen, suspend: bool) -> Iterator[Action]:
         yield _end(run, PLAN_FAILED, _why(seen, job))
     elif job.ended == "Complete":
         yield DeleteJob(job.name)  # and still not planned: another one, unless this look was late
+    elif _outdated(job, run):
+        yield DeleteJob(job.name)
     elif job.suspended != suspend:
         yield PatchJob(job.name, suspend=suspend)
 
@@ -217,7 +220,7 @@ def _workers(seen: Observed, run: RunSeen, stopped: bool) -> Iterator[Action]:
         return
     elif job.ended == "Failed" and job.reason == BAD_CONFIGURATION:
         yield _end(run, WORK_FAILED, _why(seen, job))
-    elif job.ended or _given_up(seen, job):
+    elif job.ended or _outdated(job, run) or _given_up(seen, job):
         yield DeleteJob(job.name)  # with work left: a fresh one, with fresh back-off
     elif job.suspended != stopped:
         yield PatchJob(job.name, suspend=stopped)
@@ -226,6 +229,12 @@ def _workers(seen: Observed, run: RunSeen, stopped: bool) -> Iterator[Action]:
         most = run.manifest.spec.scaling.max_parallelism
         if job.parallelism < wanted or job.parallelism > most:
             yield PatchJob(job.name, parallelism=wanted)
+
+
+def _outdated(job: JobSeen, run: RunSeen) -> bool:
+    """Whether spec.template was edited since: the pods of a Job stay as they were, so what was
+    mended for them takes a fresh one."""
+    return bool(job.template) and job.template != template_code(run.manifest.spec.template)
 
 
 def _given_up(seen: Observed, job: JobSeen) -> bool:
@@ -251,7 +260,7 @@ def _export(seen: Observed, run: RunSeen) -> Iterator[Action]:
         return
     elif job.ended == "Failed":
         yield _end(run, EXPORT_FAILED, _why(seen, job))
-    elif job.ended == "Complete":
+    elif job.ended == "Complete" or _outdated(job, run):
         yield DeleteJob(job.name)
 
 

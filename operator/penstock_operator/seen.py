@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, get_args
 
-from penstock_operator.names import ROLE, RUN, batchjob_of
+from penstock_operator.names import ROLE, RUN, TEMPLATE, batchjob_of
 from penstock_operator.observed import JobSeen, PodSeen, Role
 from penstock_operator.problems import problem_of
 
@@ -41,6 +41,7 @@ def job_seen(raw: Mapping[str, Any]) -> JobSeen | None:
         message=(end or {}).get("message") or "",
         deleting=_deleting(raw),
         created=_seconds(raw["metadata"].get("creationTimestamp")),
+        template=(raw["metadata"].get("annotations") or {}).get(TEMPLATE) or "",
     )
 
 

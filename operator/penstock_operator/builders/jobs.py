@@ -11,9 +11,16 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.spec.job import BatchJob
-from penstock_operator.builders.merge import CONTAINER
+from penstock_operator.builders.merge import CONTAINER, template_code
 from penstock_operator.builders.pod import pod_template
-from penstock_operator.names import Owner, annotations_of, job_name, labels, owner_reference
+from penstock_operator.names import (
+    TEMPLATE,
+    Owner,
+    annotations_of,
+    job_name,
+    labels,
+    owner_reference,
+)
 from penstock_operator.observed import Role
 from penstock_operator.settings import Settings
 
@@ -51,7 +58,11 @@ def build(
             "name": job_name(owner.name, run, role),
             "namespace": owner.namespace,
             "labels": {**_queueing(metadata.labels), **labels(owner.name, run, role)},
-            "annotations": {**_queueing(metadata.annotations), **annotations_of(owner)},
+            "annotations": {
+                **_queueing(metadata.annotations),
+                **annotations_of(owner),
+                TEMPLATE: template_code(manifest.spec.template),
+            },
             "ownerReferences": [owner_reference(owner)],
         },
         "spec": {

@@ -6,9 +6,11 @@ take, and what the operator needs for itself.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from penstock import jsons
 from penstock.errors import Mistake
 from penstock.spec.suggest import did_you_mean
 from penstock_operator.builders.strategic import identity, overlaid
@@ -46,6 +48,11 @@ def merged(pod: Mapping[str, Any], template: Mapping[str, Any] | None) -> dict[s
     }
     result: dict[str, Any] = overlaid(dict(pod), {"metadata": metadata, "spec": spec})
     return result
+
+
+def template_code(template: Mapping[str, Any] | None) -> str:
+    """Tells one template from another that makes other pods."""
+    return hashlib.sha256(jsons.canonical(merged({}, template))).hexdigest()[:16]
 
 
 def template_mistakes(template: Any) -> list[Mistake]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from penstock_operator.builders.merge import template_code
 from penstock_operator.builders.secret import database_secret
-from penstock_operator.names import secret_name
+from penstock_operator.names import annotations_of, secret_name
 from penstock_operator.observed import Role
 from tests.unit.operator.manifests import OWNER, ROLES, SETTINGS, URL, built, manifest
 
@@ -52,6 +53,7 @@ def test_every_job_belongs_to_its_batchjob(role: Role) -> None:
         "annotations": {
             "penstock.dev/batchjob": "tv",
             "penstock.dev/batchjob-uid": OWNER.uid,
+            "penstock.dev/template": template_code(None),
         },
         "ownerReferences": [
             {
@@ -66,7 +68,7 @@ def test_every_job_belongs_to_its_batchjob(role: Role) -> None:
     }
     template = job["spec"]["template"]["metadata"]
     assert template["labels"] == job["metadata"]["labels"]
-    assert template["annotations"].items() >= job["metadata"]["annotations"].items()
+    assert template["annotations"].items() >= annotations_of(OWNER).items()
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -23,8 +23,9 @@ from penstock_operator.actions import (
     PatchJob,
     SetRunPhase,
 )
+from penstock_operator.builders.merge import template_code
 from penstock_operator.edits import as_stored
-from penstock_operator.observed import Observed, Problem
+from penstock_operator.observed import Observed, Problem, Role
 from penstock_operator.reconcile import decide, parallelism, refusal
 from tests.unit.operator.world import SHARDS, a_job, a_pod, job, run, seen
 
@@ -193,6 +194,22 @@ def test_a_job_that_only_waits_gives_way_to_a_fresh_one(
     pod = replace(a_pod("work", None), phase="Failed", held=held)
     observed = seen(run=run(), jobs=(a_job("work", active=active),), pods=(pod,))
     assert actions(observed) == ((DeleteJob("products-1-work"),) if given_up else ())
+
+
+@pytest.mark.parametrize(
+    ("phase", "role"), [("Planning", "plan"), ("Running", "work"), ("Exporting", "export")]
+)
+def test_an_edit_of_the_pod_template_makes_the_job_anew(phase: str, role: Role) -> None:
+    template = {"spec": {"nodeSelector": {"disk": "ssd"}}}
+    manifest = job(template=template, output=FILE)
+    going = run(phase, manifest, shards=0 if phase == "Exporting" else SHARDS)
+    known = seen(job=manifest, run=going)
+    as_it_is = a_job(role, template=template_code(manifest.spec.template))
+    assert actions(replace(known, jobs=(as_it_is,))) == ()
+    assert actions(replace(known, jobs=(replace(as_it_is, template=""),))) == ()
+    before = replace(as_it_is, template=template_code(None))
+    assert actions(replace(known, jobs=(before,))) == (DeleteJob(before.name),)
+    assert actions(replace(known, jobs=(replace(before, deleting=True),))) == ()
 
 
 def test_suspend_stops_the_workers_and_resume_starts_them_again() -> None:

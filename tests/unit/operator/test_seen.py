@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from penstock_operator.builders.merge import template_code
 from penstock_operator.observed import JobSeen, PodSeen
 from penstock_operator.seen import job_seen, pod_seen
 from tests.unit.operator.manifests import ROLES, built, manifest
 
 NOW = 1_764_000_000.0
+CODE = template_code(None)
 
 
 def job(status: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def condition(kind: str, status: str = "True", **more: str) -> dict[str, str]:
 @pytest.mark.parametrize("role", ROLES)
 def test_what_was_built_is_recognised(role: Any) -> None:
     raw = built(role, manifest(), parallelism=1)
-    assert job_seen(raw) == JobSeen(f"tv-2-{role}", role, 2, False, 1, 0, "")
+    assert job_seen(raw) == JobSeen(f"tv-2-{role}", role, 2, False, 1, 0, "", template=CODE)
 
 
 @pytest.mark.parametrize(
@@ -62,15 +64,19 @@ def test_the_end_of_a_job(status: dict[str, Any], wanted: tuple[str, str, str]) 
 
 def test_a_job_at_work() -> None:
     raw = job({"active": 3})
-    assert job_seen(raw) == JobSeen("tv-2-work", "work", 2, False, 4, 3, "")
+    assert job_seen(raw) == JobSeen("tv-2-work", "work", 2, False, 4, 3, "", template=CODE)
     raw["metadata"]["creationTimestamp"] = "1970-01-01T00:01:00Z"
-    assert job_seen(raw) == JobSeen("tv-2-work", "work", 2, False, 4, 3, "", created=60.0)
+    assert job_seen(raw) == JobSeen(
+        "tv-2-work", "work", 2, False, 4, 3, "", created=60.0, template=CODE
+    )
     del raw["metadata"]["creationTimestamp"]
     raw["spec"] |= {"suspend": True, "parallelism": 0}
-    assert job_seen(raw) == JobSeen("tv-2-work", "work", 2, True, 0, 3, "")
+    assert job_seen(raw) == JobSeen("tv-2-work", "work", 2, True, 0, 3, "", template=CODE)
     del raw["spec"]["parallelism"]
     raw["metadata"]["deletionTimestamp"] = "2025-11-24T16:00:00Z"
-    assert job_seen(raw) == JobSeen("tv-2-work", "work", 2, True, 1, 3, "", deleting=True)
+    assert job_seen(raw) == JobSeen(
+        "tv-2-work", "work", 2, True, 1, 3, "", deleting=True, template=CODE
+    )
 
 
 @pytest.mark.parametrize(
