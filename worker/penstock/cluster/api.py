@@ -28,6 +28,7 @@ _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Api:
     ) -> list[Raw]:
         """All objects of a namespace, or those with certain labels; of Secrets the metadata."""
         query = {"labelSelector": selector} if selector else {}
-        accept = _METADATA if metadata else _JSON
+        accept = _METADATA_LIST if metadata else _JSON
         found = await self._call("GET", kind, namespace, query=query, accept=accept)
         items: list[Raw] = found.get("items") or []
         return items
