@@ -31,7 +31,7 @@ _KEPT = 3
 
 def ensure(names: Iterable[str]) -> dict[str, Path]:
     """Docker archives of the images, built now where they are missing (said on stderr)."""
-    packages.ensure({"busybox": packages.IMAGES["busybox"]})
+    _have_busybox()
     archives = {name: _archive(name, contents.key(name)) for name in names}
     if not all(path.exists() for path in archives.values()):
         with tool() as buildah:
@@ -46,6 +46,7 @@ def ensure(names: Iterable[str]) -> dict[str, Path]:
 
 def load(names: Iterable[str], paths: Paths) -> dict[str, str]:
     """Imports the images the running cluster does not have yet; gives their references."""
+    _have_busybox()
     there = images.names(paths)
     references = {name: reference(name) for name in names}
     missing = [name for name, wanted in references.items() if wanted not in there]
@@ -88,6 +89,11 @@ def folder() -> Path:
 def say(text: str) -> None:
     """Progress, for people."""
     print(f"images: {text}", file=sys.stderr, flush=True)
+
+
+def _have_busybox() -> None:
+    """Its image is named after the program itself."""
+    packages.ensure({"busybox": packages.IMAGES["busybox"]})
 
 
 def _make(name: str, buildah: Buildah) -> Path:

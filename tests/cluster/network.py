@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.cluster import packages
 from tests.cluster.config import BRIDGE, HOST_LINK, NAMESPACE, NODE_LINK, Addresses
 from tests.cluster.errors import ClusterError
 
@@ -81,8 +82,7 @@ def destinations(entries: Sequence[dict[str, object]]) -> list[str]:
 
 def run(command: Sequence[str]) -> str:
     """Output of a command that must succeed."""
-    # The PATH of a shell under su or cron often lacks the sbin directories.
-    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    environment = {**os.environ, "PATH": packages.search_path()}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise ClusterError(f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout}")
