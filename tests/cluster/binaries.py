@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -95,8 +96,19 @@ def ensure(names: Iterable[str]) -> dict[str, Path]:
 
 def cache() -> Path:
     """Where built programs are kept; outside the repository, so that every checkout shares them."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "penstock" / "cluster"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():
+        base = _home() / ".cache"
+    return base / "penstock" / "cluster"
+
+
+def go_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What `go build` sees; without a HOME it has to be told where its own caches are."""
+    settings = {**environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    if not settings.get("HOME"):
+        for name in ("GOCACHE", "GOPATH"):
+            settings[name] = settings.get(name) or str(cache() / name.lower())
+    return settings
 
 
 def find_go() -> Go:
@@ -155,7 +167,7 @@ def _build(name: str, path: Path, go: str) -> None:
             done = subprocess.run(
                 [go, "build", *flags, "-o", str(built), program.package],
                 cwd=SOURCES / program.module,
-                env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
+                env=go_environment(os.environ),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 check=False,
@@ -164,6 +176,16 @@ def _build(name: str, path: Path, go: str) -> None:
             last = "\n".join(said.read_text(errors="replace").splitlines()[-20:])
             raise ClusterError(f"building {name} failed:\n{last}")
         built.replace(path)
+
+
+def _home() -> Path:
+    """The user's own folder, also where whatever started this has set no HOME."""
+    if named := os.environ.get("HOME"):
+        return Path(named)
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise ClusterError("this user has no home: set HOME or XDG_CACHE_HOME") from None
 
 
 def _go_from_pypi_path() -> Path:
