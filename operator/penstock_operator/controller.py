@@ -16,7 +16,7 @@ from penstock.errors import DatabaseError, Mistake
 from penstock.secrets import mask
 from penstock.spec import load
 from penstock.spec.job import BatchJob
-from penstock_operator.actions import Decision
+from penstock_operator.actions import Decision, EditRun
 from penstock_operator.builders.merge import template_mistakes
 from penstock_operator.cache import Cache, Key
 from penstock_operator.carry_out import Effects
@@ -179,6 +179,8 @@ class Controller:
                 return error
             except KubeError as error:
                 return error
+            if isinstance(action, EditRun):
+                break  # the rest was decided by the manifest before the edit
         return None
 
     async def _tell(self, decision: Decision, seen: Observed) -> float | None:
