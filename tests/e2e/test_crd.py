@@ -14,9 +14,9 @@ from penstock_operator.crd.status import BatchJobStatus, Condition, ItemCounts
 from tests.e2e.crd_cases import GOOD, REFUSED, TAKEN, Case, changed
 from tests.e2e.kube import Kube, Refused
 from tests.e2e.namespace import Namespace
+from tests.e2e.operator_process import install_definition
 
 ROOT = Path(__file__).resolve().parents[2]
-CRD = ROOT / "manifests" / "crd.yaml"
 SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -24,8 +24,7 @@ NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 @pytest.fixture(scope="module", autouse=True)
 def _crd(kube: Kube) -> None:
     """A cluster that knows BatchJobs."""
-    kube.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(CRD))
-    kube.kubectl("wait", "--for=condition=Established", "--timeout=60s", "--filename", str(CRD))
+    install_definition(kube)
 
 
 def offer(kube: Kube, manifest: str) -> tuple[bool, str]:
@@ -34,6 +33,7 @@ def offer(kube: Kube, manifest: str) -> tuple[bool, str]:
     return done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.xdist_group("definition")
 def test_the_definition_is_taken_whole(kube: Kube) -> None:
     found = kube.get(
         "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/batchjobs.penstock.dev"
@@ -69,6 +69,7 @@ def test_bad_manifests_are_refused_with_the_field(kube: Kube, case: Case) -> Non
         parse(case.text(), "job.yaml")
 
 
+@pytest.mark.xdist_group("definition")
 @pytest.mark.parametrize(
     ("field", "words"),
     [
