@@ -19,6 +19,7 @@ from tests.e2e import helm
 from tests.e2e.helm import CHART, Helm
 from tests.e2e.kube import Kube, Object, condition
 from tests.e2e.namespace import Namespace, Namespaces
+from tests.e2e.operator_process import install_definition
 from tests.e2e.target import Target
 from tests.e2e.waiting import until
 from tools import render_chart
@@ -44,10 +45,8 @@ MAY_AT_HOME = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _crd(kube: Kube) -> None:
-    """What all tests share is installed by none of them, so that none takes it away."""
-    kube.kubectl(
-        *("apply", "--server-side", "--force-conflicts", "--filename", str(render_chart.CRD))
-    )
+    """What all tests share is installed by no release, so that none takes it away."""
+    install_definition(kube)
 
 
 def _values(cluster: Target, namespace: Namespace, **more: Any) -> Object:
@@ -349,10 +348,12 @@ def _left(namespace: Namespace) -> list[str]:
     return sorted(set(found) - usual)
 
 
+@pytest.mark.xdist_group("definition")
 def test_the_definition_is_upgraded_with_the_chart_and_outlives_it(
     namespace: Namespace, cluster: Target, kube: Kube, tmp_path: Path
 ) -> None:
-    # No database, so no operator starts: this is about the definition, which all tests share.
+    # No database, so no operator starts: this is about the definition, which all tests share. So
+    # only its labels change, which the API server minds as little as who watches BatchJobs.
     values = _values(cluster, namespace, crds={"install": True}, database=OWN_DATABASE)
     program = Helm(cluster, namespace.name)
     install = ("upgrade", RELEASE, "--install", "--take-ownership")
@@ -367,6 +368,10 @@ def test_the_definition_is_upgraded_with_the_chart_and_outlives_it(
         program(*install, str(newer), values=values)
         assert kube.get(CRD_PATH)["metadata"]["labels"]["newer"] == namespace.name
         before = kube.get(CRD_PATH)["metadata"]["uid"]
+        # Looked at before anything is removed: all BatchJobs would go with the definition.
+        manifest = yaml.safe_load_all(program("get", "manifest", RELEASE))
+        [held] = [one for one in manifest if one and one["kind"] == "CustomResourceDefinition"]
+        assert held["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
         said = program("uninstall", RELEASE, "--wait", "--timeout=2m")
         assert "kept due to the resource policy" in said
         assert kube.get(CRD_PATH)["metadata"]["uid"] == before
