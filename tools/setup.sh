@@ -34,12 +34,29 @@ missing() {
     exit 1
 }
 
+install_python() {
+    echo "Installing python3 and python3-venv"
+    # By its option apt-get waits for dpkg's lock, but never for that of the package lists, which a
+    # machine that has just started often brings up to date by itself.
+    apt="apt-get -q -o DPkg::Lock::Timeout=300"
+    waited=0
+    until said=$(LC_ALL=C $apt update 2>&1); do
+        case $said in
+            *"Could not get lock"*) [ $waited -lt 300 ] || break ;;
+            *) break ;;
+        esac
+        sleep 5
+        waited=$((waited + 5))
+    done
+    # Whatever became of that: the lists that are there already may do.
+    echo "$said"
+    DEBIAN_FRONTEND=noninteractive $apt install -y python3 python3-venv
+}
+
 if [ ! -x .venv/bin/python ] || ! usable .venv/bin/python; then
     if ! python=$(find_python); then
         if [ -z "${PYTHON:-}" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-            echo "Installing python3 and python3-venv"
-            apt-get update -q
-            DEBIAN_FRONTEND=noninteractive apt-get install -y -q python3 python3-venv
+            install_python || missing
         fi
         python=$(find_python) || missing
     fi
