@@ -14,7 +14,7 @@ from penstock.errors import InputError
 from penstock.spec.processor import Message
 from penstock.spec.template import TemplateError
 from penstock.work import failures
-from penstock.work.processors.formats import Format, is_strict, parse_json
+from penstock.work.processors.formats import Format, in_order, is_strict, parse_json
 from penstock.work.processors.idempotency import idempotency_key
 from penstock.work.processors.listing import combine, labels, list_format, take_apart
 from penstock.work.processors.prompts import Prompt, Text, render_each
@@ -346,3 +346,34 @@ def test_output_that_is_set_aside() -> None:
 )
 def test_token_counts_of_a_server_are_taken_with_care(claimed: Any, counted: int) -> None:
     assert token_count(claimed) == counted
+
+
+def test_properties_stand_in_the_order_of_required_here_and_on_kubernetes() -> None:
+    inner = {
+        "type": "object",
+        "required": ["zone", "area"],
+        "properties": {"zone": {"type": "string"}, "area": {"enum": [{"properties": {"b": 1}}]}},
+    }
+    schema = {
+        "type": "object",
+        "required": ["reasons", "answer", "unknown"],
+        "properties": {
+            "reasons": {"type": "array", "items": inner},
+            "answer": {"$ref": "#/$defs/place"},
+            "note": {"anyOf": [inner, {"type": "null"}]},
+        },
+        "$defs": {"place": inner},
+    }
+    # Kubernetes sorts the fields of an object, and leaves lists as they are.
+    sorted_by_name = json.loads(json.dumps(schema, sort_keys=True))
+    assert list(sorted_by_name["properties"]) == ["answer", "note", "reasons"]
+    ordered = in_order(sorted_by_name)
+    assert ordered == in_order(schema) == schema
+    assert list(ordered["properties"]) == ["reasons", "answer", "note"]
+    for place in (
+        ordered["properties"]["reasons"]["items"],
+        ordered["properties"]["note"]["anyOf"][0],
+        ordered["$defs"]["place"],
+    ):
+        assert list(place["properties"]) == ["zone", "area"]
+    assert json.dumps(Format(sorted_by_name, "here").schema) == json.dumps(ordered)

@@ -34,6 +34,10 @@ _NOT_STRICT = {
     "uniqueItems",
 }
 """Keywords that OpenAI's strict mode refuses."""
+_NAMED = {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
+"""Keywords that hold schemas by name."""
+_VALUES = {"const", "default", "enum", "examples", "required"}
+"""Keywords that hold no schemas."""
 
 
 class Format:
@@ -55,7 +59,7 @@ class Format:
         schema = envelope.get("schema") if isinstance(envelope, dict) else None
         if not isinstance(schema, dict):
             raise InputError.at(where, "json_schema without a schema; a bare JSON schema does, too")
-        self.kind, self.schema = "schema", schema
+        self.kind, self.schema = "schema", in_order(schema)
         self.name = _NAME.sub("_", str(envelope.get("name") or schema.get("title") or "answer"))[
             :64
         ]
@@ -92,6 +96,31 @@ class Format:
         if self.schema is not None:
             return self.schema
         return {"type": "string" if self.kind == "text" else "object"}
+
+
+def in_order(schema: Any) -> Any:
+    """The schema with the properties of each object in the order of its `required`; the others
+    follow as they come.
+
+    Models answer in this order. Kubernetes keeps the order of a list, but sorts fields by name, and
+    a manifest shall give the same answers there as here.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _within(key, value) for key, value in schema.items()}
+    properties, required = made.get("properties"), made.get("required")
+    if isinstance(properties, dict) and isinstance(required, list):
+        first = [name for name in required if isinstance(name, str) and name in properties]
+        made["properties"] = {name: properties[name] for name in (*first, *properties)}
+    return made
+
+
+def _within(key: str, value: Any) -> Any:
+    if key in _VALUES:
+        return value
+    if key in _NAMED and isinstance(value, dict):
+        return {name: in_order(part) for name, part in value.items()}
+    return [in_order(part) for part in value] if isinstance(value, list) else in_order(value)
 
 
 def parse_json(text: str) -> Output | Failure:
