@@ -17,6 +17,9 @@ from tests.e2e.command import cluster
 
 pytestmark = pytest.mark.slow
 
+# What a second start takes at most on two cores of its own; and what it may take on a machine that
+# others use as well.
+WANTED_SECONDS = 30
 READY_SECONDS = 60
 
 POD: dict[str, Any] = {
@@ -35,6 +38,7 @@ POD: dict[str, Any] = {
 def test_starts_again_after_everything_was_killed(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Printed as it goes, also when all is well.
     with capsys.disabled():
         print()
         cluster("up")
@@ -46,7 +50,8 @@ def test_starts_again_after_everything_was_killed(
             began = time.monotonic()
             cluster("up")
             seconds = time.monotonic() - began
-            print(f"restart {number}: killed {len(killed)} processes, Ready in {seconds:.1f} s")
+            told = f"restart {number}: killed {len(killed)} processes, Ready in {seconds:.1f} s"
+            print(f"{told} (wanted: under {WANTED_SECONDS})", flush=True)
             assert seconds < READY_SECONDS
 
 
