@@ -39,8 +39,9 @@ def up(paths: Paths) -> None:
     """Builds what is missing and starts the cluster; does nothing when it runs already."""
     check_machine()
     with _alone():
-        built = binaries.ensure(binaries.NEEDED)
+        # First, as builds need certificates, and a failure comes soon.
         packages.ensure(packages.RUNNING)
+        built = binaries.ensure(binaries.NEEDED)
         began = time.monotonic()
         paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         addresses = _running(paths)

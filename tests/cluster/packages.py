@@ -42,6 +42,8 @@ IMAGES: Mapping[str, str] = {
 _PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 _PLUGIN_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 _PLUGIN_PACKAGE = "containernetworking-plugins"
+# Go downloads modules only from those whom somebody in here vouches for.
+_AUTHORITIES = Path("/etc/ssl/certs")
 # Goes into an image without any libraries. Debian's other package of it, which this one replaces,
 # needs some.
 _STATIC = {"busybox"}
@@ -59,6 +61,8 @@ def ensure(programs: Mapping[str, str]) -> None:
     packages = missing(programs, which)
     if programs is RUNNING and plugin_directory() is None:
         packages.append(_PLUGIN_PACKAGE)
+    if programs is RUNNING and not any(_AUTHORITIES.glob("*")):
+        packages.append("ca-certificates")
     if programs is IMAGES and not DEBIAN_KEYS.exists():
         packages.append("debian-archive-keyring")
     if not packages:
