@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,22 @@ def site(
 ) -> Iterator[Site]:
     install_definition(kube)
     namespace, folder = namespaces.create(), tmp_path_factory.mktemp("laptop")
+    try:
+        with operated(namespace, cluster, folder) as made:
+            yield made
+    finally:
+        namespaces.delete(namespace)
+
+
+@contextmanager
+def operated(namespace: Namespace, cluster: Target, folder: Path) -> Iterator[Site]:
+    """PostgreSQL in the namespace, and an operator beside the cluster that uses it."""
     postgres = parts.start_postgres(namespace, cluster.images["postgres"])
     with namespace.forward(f"pod/{postgres.name}", parts.POSTGRES_PORT) as port:
         url = postgres.url.replace(f"{postgres.name}.{namespace.name}:5432", f"127.0.0.1:{port}")
         with Operator(namespace, cluster, folder / "operator.log", url, postgres.url) as operator:
             operator.wait("/readyz")
             yield Site(namespace, cluster, postgres, folder)
-    namespaces.delete(namespace)
 
 
 def items(count: int) -> list[Any]:
