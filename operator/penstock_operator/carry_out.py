@@ -98,7 +98,7 @@ class Effects:
         except KubeError as error:
             if not error.missing and not error.stale:
                 raise
-            self._cache.remove(JOBS, uid)
+            await self._look_again(JOBS, known)
 
     async def _delete(self, kind: Kind, raw: Raw) -> None:
         metadata = raw["metadata"]
@@ -109,12 +109,26 @@ class Effects:
         except KubeError as error:
             if not error.missing and not error.stale:
                 raise
-            self._cache.remove(kind, metadata["uid"])  # gone, perhaps with another in its place
+            await self._look_again(kind, raw)
             return
         if answer.get("kind") == "Status":
             self._cache.remove(kind, metadata["uid"])
         else:  # something else holds it up: it is there, but on its way out
             self._cache.put(kind, answer)
+
+    async def _look_again(self, kind: Kind, raw: Raw) -> None:
+        """An object is gone, perhaps with another in its place, or has changed meanwhile."""
+        metadata = raw["metadata"]
+        try:
+            now = await self._kube.get(kind, metadata["namespace"], metadata["name"])
+        except KubeError as error:
+            if not error.missing:
+                raise
+            self._cache.remove(kind, metadata["uid"])
+            return
+        if now["metadata"]["uid"] != metadata["uid"]:
+            self._cache.remove(kind, metadata["uid"])
+        self._cache.put(kind, now)
 
     def _job(self, owner: Owner, name: str) -> Raw | None:
         jobs = self._cache.owned(JOBS, owner.uid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -12,6 +13,7 @@ from penstock_operator.observed import Observed, Problem, RunSeen
 PATIENCE = 60.0
 """Seconds that the pods of a Job may take to be made. A Job may back off for longer when its pods
 end, so pods that ended count as made."""
+LONGEST_REASON = 64
 MUCH = 0.02
 """Share of throttled calls from which a job counts as throttled."""
 
@@ -50,7 +52,7 @@ def conditions(
             Condition(
                 type=kind,
                 status=status,
-                reason=reason,
+                reason=in_one_word(reason),
                 message=message[:LONGEST_MESSAGE],
                 last_transition_time=since,
                 observed_generation=seen.generation,
@@ -64,19 +66,20 @@ def _told(
 ) -> Iterator[_Told]:
     yield _accepted(seen, refusal)
     yield _progressing(seen, run)
-    if seen.job is None and run is None:
-        yield "Failed", True, "InvalidManifest", _mistakes(seen)
     if run is None:
-        if seen.database:  # what was known stays until the database says otherwise
+        known_before = seen.database or "currentRun" in seen.status
+        if seen.job is None and not known_before:
+            yield "Failed", True, "InvalidManifest", _mistakes(seen)
+        if known_before:  # what was known stays until the database says otherwise
             for name in ("Planned", "Suspended", "Complete", "Failed"):
                 if (was := known.get(name)) is not None:
                     yield was.type, was.status == "True", was.reason, was.message
         return
     yield _planned(run)
-    suspended = run.phase == "Suspended"
-    if suspended or "Suspended" in known:
-        text = run.message if suspended else "it goes on"
-        yield "Suspended", suspended, "Suspended" if suspended else "Resumed", text
+    stopped = suspended(seen, run)
+    if stopped or "Suspended" in known:
+        text = run.message or "spec.suspend is true" if stopped else "it goes on"
+        yield "Suspended", stopped, "Suspended" if stopped else "Resumed", text
     share = run.progress.throttled_share
     throttled = run.phase == "Running" and share > MUCH
     if throttled or "Throttled" in known:
@@ -87,7 +90,20 @@ def _told(
         yield "BudgetExceeded", over, "BudgetExceeded" if over else "WithinBudget", run.message
     if run.ended:
         kind: ConditionType = "Complete" if run.phase == "Complete" else "Failed"
-        yield kind, True, run.reason or kind, run.message or _summary(run)
+        yield kind, True, run.reason or kind, _ending(run)
+
+
+def suspended(seen: Observed, run: RunSeen) -> bool:
+    """Whether the job is stopped because somebody asked for it, also while it is planned."""
+    asked = seen.job is not None and seen.job.spec.suspend
+    return run.phase == "Suspended" or (run.phase == "Planning" and asked)
+
+
+def in_one_word(reason: str) -> str:
+    """A reason as conditions take it: `HTTP 401 invalid_api_key` becomes HTTP401InvalidApiKey."""
+    words = re.findall(r"[A-Za-z0-9]+", reason)
+    word = "".join(one[0].upper() + one[1:] for one in words)[:LONGEST_REASON]
+    return word if word and not word[0].isdigit() else f"Reason{word}"
 
 
 def _accepted(seen: Observed, refusal: str) -> _Told:
@@ -96,8 +112,14 @@ def _accepted(seen: Observed, refusal: str) -> _Told:
     if seen.refused:
         return "Accepted", False, "ResultSetInUse", seen.refused
     if refusal:
-        return "Accepted", False, "EditRefused", refusal
+        return "Accepted", False, _why_refused(seen), refusal
     return "Accepted", True, "Accepted", ""
+
+
+def _why_refused(seen: Observed) -> str:
+    if seen.run is None:
+        return "RunsLost"
+    return "NameInUse" if seen.run.foreign else "EditRefused"
 
 
 def _mistakes(seen: Observed) -> str:
@@ -113,7 +135,9 @@ def _progressing(seen: Observed, run: RunSeen | None) -> _Told:
     if run is not None:
         if run.ended:
             return "Progressing", False, "Finished", ""
-        if run.phase in ("Paused", "Suspended"):
+        if suspended(seen, run):
+            return "Progressing", False, "Suspended", run.message or "spec.suspend is true"
+        if run.phase == "Paused":
             return "Progressing", False, run.reason or run.phase, run.message
         problem = _problem(seen, run)
         if problem is not None:
@@ -152,6 +176,13 @@ def _planned(run: RunSeen) -> _Told:
     if run.phase == "Failed" and not run.progress.total:
         return "Planned", False, run.reason or "Failed", run.message
     return "Planned", True, "Planned", f"{run.progress.total:,} items"
+
+
+def _ending(run: RunSeen) -> str:
+    if run.reason == "InvalidInput":
+        again = run.manifest.spec.rerun + 1
+        return f"{run.message}\nOnce that is mended, raise spec.rerun to {again}"
+    return run.message or _summary(run)
 
 
 def _summary(run: RunSeen) -> str:

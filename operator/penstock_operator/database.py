@@ -9,7 +9,7 @@ from penstock.errors import AlreadyRunning, InputError
 from penstock.plan import planner
 from penstock.spec.job import BatchJob
 from penstock.store import ending, runs
-from penstock.store.db import Database
+from penstock.store.db import Database, Statements
 from penstock.store.observe import Observer
 from penstock.store.progress import Progress
 from penstock_operator.actions import BeginExport, CloseRun, EditRun, OpenRun, SetRunPhase
@@ -74,9 +74,11 @@ class Runs:
             id=newest.id,
             number=newest.number,
             mine=newest.owner == self.owner(uid),
-            phase=progress.phase,
-            reason=progress.reason,
-            message=progress.message,
+            foreign=not newest.owner.startswith(self.owner("")),
+            phase=newest.phase,
+            # Of a moment later: of another phase they would say what is not seen yet.
+            reason=progress.reason if progress.phase == newest.phase else "",
+            message=progress.message if progress.phase == newest.phase else "",
             manifest=known.manifest,
             existing=newest.existing,
             shards=newest.shards,
@@ -102,9 +104,7 @@ class Runs:
             case OpenRun():
                 await self._open(action, seen)
             case EditRun(run=run, manifest=manifest, resume=resume):
-                await runs.edit(self._db, run, _text(manifest))
-                if resume:
-                    await runs.set_phase(self._db, run, "Running", since=("Paused",))
+                await self._db.together(lambda t: _edit(t, run, manifest, resume=resume))
             case SetRunPhase(run=run, phase=phase, since=since, reason=reason, message=message):
                 await runs.set_phase(
                     self._db, run, phase, since=since, reason=reason, message=message
@@ -137,6 +137,12 @@ class Runs:
             self._refused[seen.key] = str(error)
             return
         self._refused.pop(seen.key, None)
+
+
+async def _edit(transaction: Statements, run: int, manifest: BatchJob, *, resume: bool) -> None:
+    await runs.edit(transaction, run, _text(manifest))
+    if resume:
+        await runs.set_phase(transaction, run, "Running", since=("Paused",))
 
 
 def _text(manifest: BatchJob) -> str:

@@ -43,6 +43,9 @@ JOBS = Kind("Job", "/apis/batch/v1", "jobs")
 PODS = Kind("Pod", "/api/v1", "pods")
 SECRETS = Kind("Secret", "/api/v1", "secrets")
 EVENTS = Kind("Event", "/api/v1", "events")
+DEFINITIONS = Kind(
+    "CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"
+)
 LEASES = Kind("Lease", "/apis/coordination.k8s.io/v1", "leases")
 
 
@@ -114,6 +117,12 @@ class Kube:
     async def get(self, kind: Kind, namespace: str, name: str, accept: str = _JSON) -> Raw:
         """One object."""
         return await self._call("GET", "get", kind, namespace, name, accept=accept)
+
+    async def definition(self) -> Raw:
+        """Who BatchJobs are to this cluster: the metadata of their definition."""
+        return await self._call(
+            "GET", "get", DEFINITIONS, None, "batchjobs.penstock.dev", accept=METADATA_ONLY
+        )
 
     async def everything(
         self, kind: Kind, namespace: str | None, selector: str = ""

@@ -1,4 +1,4 @@
-"""The operator's Lease: only its holder acts, and its UID tells this cluster from others.
+"""The operator's Lease: only its holder acts.
 
 kopf's peering pauses operators but holds no lock. This works as leader election does elsewhere: a
 Lease counts as abandoned when it has not changed for as long as it promises, by the clock of the
@@ -63,7 +63,6 @@ class Lease:
         self._watched: Watched | None = None
         self._renewed = float("-inf")
         self.held = asyncio.Event()
-        self.uid = ""
 
     async def keep(self) -> None:
         """Acquire the Lease, and then renew it, for ever."""
@@ -122,7 +121,6 @@ class Lease:
             lease = await self._kube.replace(LEASES, lease)
         elif self._watched is None or self._watched.version != _version(lease):
             self._watched = Watched(_version(lease), now)
-        self.uid = lease["metadata"]["uid"]
         return str(lease["spec"]["holderIdentity"])
 
     def _body(self) -> Raw:

@@ -46,7 +46,7 @@ class JobSeen:
     """A Job of the BatchJob. run: number of the run. active: pods of it that have not ended. ended:
     its terminal condition, empty while it goes on; reason and message belong to that condition.
     created: seconds since the epoch. template: the code of the pod template that it was made by;
-    empty when that is not known."""
+    empty when that is not known. completions: the most pods it can have at a time; 0: not known."""
 
     name: str
     role: Role
@@ -60,20 +60,23 @@ class JobSeen:
     deleting: bool = False
     created: float = 0.0
     template: str = ""
+    completions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
     """The newest run of that name in the database.
 
-    mine: of this BatchJob, not of an earlier one with the same name. manifest: what it works by,
-    with all edits taken up. shards: how many are not done. seconds: working time. started,
-    finished: seconds since the epoch, None when it has not come to that.
+    mine: of this BatchJob, not of an earlier one with the same name. foreign: of a BatchJob of
+    another cluster that uses the same database. manifest: what it works by, with all edits taken
+    up. shards: how many are not done. seconds: working time. started, finished: seconds since the
+    epoch, None when it has not come to that.
     """
 
     id: int
     number: int
     mine: bool
+    foreign: bool
     phase: str
     reason: str
     message: str

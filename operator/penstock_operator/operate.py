@@ -90,22 +90,31 @@ class Operator:
                 await self._connection.tried.wait()
                 await self._first_listing()
                 group.create_task(self._watch(), name="watches")
-                runs = Runs(runs_db, self._lease.uid)
+                cluster = await self._identify()
+                runs = Runs(runs_db, cluster)
                 effects = Effects(self._kube, runs, self._cache, self._settings)
                 controller = Controller(self._kube, self._cache, runs, effects, self._connection)
                 for number in range(WORKERS):
                     look = self._look(controller)
                     work = self._queue.work(look, self._lease.held.wait)
                     group.create_task(work, name=f"worker {number}")
-                sweeping = sweep.Sweep(
-                    sweep_db, self._kube, self._lease.uid, self._settings.namespaces
-                )
+                sweeping = sweep.Sweep(sweep_db, self._kube, cluster, self._settings.namespaces)
                 group.create_task(self._every(resync.EVERY, self._resync, later=True))
                 group.create_task(self._every(sweep.EVERY, lambda: self._sweep(sweeping)))
                 group.create_task(self._every(tally.EVERY, self._tell, later=True))
         finally:
             await runs_db.close()
             await sweep_db.close()
+
+    async def _identify(self) -> str:
+        """What tells this cluster from others that use the same database: the UID of the definition
+        of BatchJobs. It lasts as long as any BatchJob can, whoever installs operators where."""
+        while True:
+            try:
+                return str((await self._kube.definition())["metadata"]["uid"])
+            except PenstockError as error:
+                log.warning("waiting for Kubernetes: %s", error)
+                await asyncio.sleep(RETRY)
 
     async def _first_listing(self) -> None:
         while not self._listed:
@@ -158,6 +167,8 @@ class Operator:
                 await one()
             except PenstockError as error:
                 log.warning("%s", error)
+            except Exception:  # a full disk, a missing right: nothing that jobs have to stop for
+                log.exception("something went wrong beside the jobs")
             await asyncio.sleep(seconds)
 
     async def _resync(self) -> None:

@@ -39,6 +39,7 @@ LINGER = 30.0
 EXPORT_WITHIN = 1800.0
 """Seconds after the end in which the results of a run that failed are written. Less than ended Jobs
 are kept: one that could not write them is not made again and again."""
+QUEUE = "kueue.x-k8s.io/queue-name"
 BAD_CONFIGURATION = "PodFailurePolicy"
 """Why Kubernetes says that a Job failed when one of its pods ended with exit code 2."""
 
@@ -61,11 +62,27 @@ def parallelism(job: BatchJob, shards: int) -> int:
 def refusal(seen: Observed) -> str:
     """Why the manifest as it stands now is not what the job does; empty when it is."""
     job, run = seen.job, seen.run
-    if job is None or run is None or not run.mine:
+    if lost(seen):
+        return (
+            f"the database knows nothing of run {_last_known(seen)} of this job: it was emptied or"
+            " replaced. Nothing is run again unasked; raise spec.rerun to run what has no result"
+            " there"
+        )
+    if job is None or run is None:
+        return seen.refused
+    if run.foreign and not _raised(job, run):
+        return (
+            "another cluster uses the same database and has a job of this name there: name this one"
+            " differently, or give each cluster a database of its own; to take its results over,"
+            f" raise spec.rerun to {run.manifest.spec.rerun + 1}"
+        )
+    if not run.mine:
         return seen.refused
     field = edits.refused(job, run.manifest)
     if run.ended:
         asked = job.spec.redrive > run.manifest.spec.redrive and not _raised(job, run)
+        if asked and not field and not run.progress.failed:
+            return f"nothing failed in run {run.number}: there is nothing to redrive"
         if asked and field:
             return (
                 f"{field} was edited since: the failed items would get answers to another question;"
@@ -87,10 +104,7 @@ def _actions(seen: Observed) -> Iterator[Action]:
         return
     run, job = seen.run, seen.job
     if run is None or not run.mine:
-        if run is not None and not run.ended:
-            yield _end(run, SUPERSEDED, "its BatchJob was deleted")
-        elif job is not None:
-            yield _open(job, job.spec.existing, run)
+        yield from _begin(seen)
         return
     yield from _leftovers(seen, run)
     if run.ended:
@@ -102,8 +116,34 @@ def _actions(seen: Observed) -> Iterator[Action]:
         yield from _go_on(seen, run)
 
 
-def _open(job: BatchJob, existing: str, last: RunSeen | None) -> OpenRun:
-    return OpenRun(last.number + 1 if last else 1, edits.as_stored(job), existing)
+def _begin(seen: Observed) -> Iterator[Action]:
+    """There is no run of this BatchJob: the first one, after what stands in its way."""
+    run, job = seen.run, seen.job
+    if run is None and lost(seen):
+        for old in seen.jobs:  # they name runs that may be others' now
+            if not old.ended and not old.deleting:
+                yield DeleteJob(old.name)
+    elif job is None or (run is not None and run.foreign and not _raised(job, run)):
+        return
+    elif run is not None and not run.ended:
+        yield _end(run, SUPERSEDED, "its BatchJob was deleted")
+    else:
+        yield _open(job, job.spec.existing, run.number if run else _last_known(seen))
+
+
+def lost(seen: Observed) -> bool:
+    """Whether the database knows nothing of a BatchJob that had a run: it was emptied or replaced.
+    Nothing is run again, and paid for again, before somebody edits the BatchJob."""
+    edited = seen.generation > int(seen.status.get("observedGeneration") or 0)
+    return seen.run is None and not seen.database and _last_known(seen) > 0 and not edited
+
+
+def _last_known(seen: Observed) -> int:
+    return int(seen.status.get("currentRun") or 0)
+
+
+def _open(job: BatchJob, existing: str, last: int) -> OpenRun:
+    return OpenRun(last + 1, edits.as_stored(job), existing)
 
 
 def _end(run: RunSeen, reason: str, message: str) -> SetRunPhase:
@@ -130,13 +170,16 @@ def _after(seen: Observed, run: RunSeen) -> Iterator[Action]:
         changed = edits.refused(job, run.manifest)
         corrected = run.reason == INVALID_INPUT and changed
         if _raised(job, run) or corrected:
-            yield _open(job, job.spec.existing, run)
+            yield _open(job, job.spec.existing, run.number)
             return
         redrive = job.spec.redrive > run.manifest.spec.redrive
         if redrive and not changed and run.progress.failed:
-            yield _open(job, "redrive", run)
+            yield _open(job, "redrive", run.number)
             return
     if _unwritten(run, seen.now):
+        work = _job(seen, run, "work")
+        if work is not None and not work.ended:
+            return  # its pods still write what they were at
         export = _job(seen, run, "export")
         if export is None:
             yield CreateJob("export", run.number, run.id, run.manifest)
@@ -182,7 +225,8 @@ def _go_on(seen: Observed, run: RunSeen) -> Iterator[Action]:
 def _plan(seen: Observed, run: RunSeen, suspend: bool) -> Iterator[Action]:
     job = _job(seen, run, "plan")
     if job is None:
-        yield CreateJob("plan", run.number, run.id, run.manifest, suspend=suspend)
+        queued = suspend or _queued(run)
+        yield CreateJob("plan", run.number, run.id, run.manifest, suspend=queued)
     elif job.deleting:
         return
     elif job.ended == "Failed":
@@ -191,7 +235,7 @@ def _plan(seen: Observed, run: RunSeen, suspend: bool) -> Iterator[Action]:
         yield DeleteJob(job.name)  # and still not planned: another one, unless this look was late
     elif _outdated(job, run):
         yield DeleteJob(job.name)
-    elif job.suspended != suspend:
+    elif job.suspended != suspend and not (job.suspended and _queued(run)):
         yield PatchJob(job.name, suspend=suspend)
 
 
@@ -215,20 +259,32 @@ def _workers(seen: Observed, run: RunSeen, stopped: bool) -> Iterator[Action]:
     wanted = parallelism(run.manifest, run.shards)
     if job is None:
         if not stopped:
-            yield CreateJob("work", run.number, run.id, run.manifest, parallelism=wanted)
+            queued = _queued(run)
+            yield CreateJob(
+                "work", run.number, run.id, run.manifest, parallelism=wanted, suspend=queued
+            )
     elif job.deleting:
         return
     elif job.ended == "Failed" and job.reason == BAD_CONFIGURATION:
         yield _end(run, WORK_FAILED, _why(seen, job))
     elif job.ended or _outdated(job, run) or _given_up(seen, job):
         yield DeleteJob(job.name)  # with work left: a fresh one, with fresh back-off
+    elif job.suspended and _queued(run):
+        return  # whoever admits it lets it go on
     elif job.suspended != stopped:
         yield PatchJob(job.name, suspend=stopped)
+    elif 0 < job.completions < wanted:
+        yield DeleteJob(job.name)  # it has no slots for so many pods
     elif not stopped:
         # Towards the end there are fewer shards than pods; those that run are left alone.
         most = run.manifest.spec.scaling.max_parallelism
         if job.parallelism < wanted or job.parallelism > most:
             yield PatchJob(job.name, parallelism=wanted)
+
+
+def _queued(run: RunSeen) -> bool:
+    """Whether Kueue decides when its Jobs run: they begin suspended, and it lets them go on."""
+    return QUEUE in run.manifest.metadata.labels
 
 
 def _outdated(job: JobSeen, run: RunSeen) -> bool:

@@ -41,6 +41,7 @@ def job_seen(raw: Mapping[str, Any]) -> JobSeen | None:
         message=(end or {}).get("message") or "",
         deleting=_deleting(raw),
         created=_seconds(raw["metadata"].get("creationTimestamp")),
+        completions=spec.get("completions") or 0,
         template=(raw["metadata"].get("annotations") or {}).get(TEMPLATE) or "",
     )
 

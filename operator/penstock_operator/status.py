@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from penstock.store.progress import Progress
+from penstock.store.runs import ENDED_PHASES
 from penstock_operator.actions import Notice
-from penstock_operator.conditions import CHANGES, UNREMARKABLE, conditions
+from penstock_operator.conditions import CHANGES, UNREMARKABLE, conditions, suspended
 from penstock_operator.crd.status import (
     LONGEST_MESSAGE,
     MOST_REASONS,
@@ -33,18 +34,25 @@ def tell(seen: Observed, refusal: str) -> tuple[BatchJobStatus, tuple[Notice, ..
     run = seen.run if seen.run is not None and seen.run.mine else None
     if run is not None:
         status = _of_run(run, seen.now)
-    else:  # while the database is away, what was known of the run stays
-        status = before if seen.database else BatchJobStatus()
+    else:  # what was known of the run stays while nothing better is known
+        status = before if seen.database or before.current_run else BatchJobStatus()
     told = conditions(seen, run, refusal, before.conditions or [])
     after = status.model_copy(
         update={
-            "observed_generation": seen.generation,
+            "observed_generation": _observed(seen, run, before),
             "phase": _phase(seen, run, before),
             "conditions": told,
             "message": _message(run, told)[:LONGEST_MESSAGE],
         }
     )
     return after, tuple(_notices(before, after))
+
+
+def _observed(seen: Observed, run: RunSeen | None, before: BatchJobStatus) -> int | None:
+    """An edit that asks for a new run of one that is lost counts as seen when there is that run."""
+    return (
+        seen.generation if run is not None or not before.current_run else before.observed_generation
+    )
 
 
 def _before(seen: Observed) -> BatchJobStatus:
@@ -56,9 +64,9 @@ def _before(seen: Observed) -> BatchJobStatus:
 
 def _phase(seen: Observed, run: RunSeen | None, before: BatchJobStatus) -> Phase:
     if run is not None:
-        phase: Any = run.phase
+        phase: Any = "Suspended" if suspended(seen, run) else run.phase
         return phase  # type: ignore[no-any-return]
-    if seen.database:
+    if seen.database or before.phase in ENDED_PHASES:
         return before.phase or "Pending"
     return "Failed" if seen.job is None else "Pending"
 

@@ -36,6 +36,9 @@ MAY = {
     "events": {"get", "create", "patch"},
     "secrets": {"create"},
 }
+MAY_ANYWHERE = {
+    "customresourcedefinitions.apiextensions.k8s.io/batchjobs.penstock.dev": {"get"},
+}
 LEASE = "penstock-operator"
 MAY_AT_HOME = {
     "leases.coordination.k8s.io": {"create"},
@@ -230,8 +233,8 @@ def test_the_operator_may_do_what_it_must_everywhere_and_nothing_else(
     with _roles(namespace, cluster, []):
         other = namespaces.create()
         try:
-            assert _may(namespace, namespace) == {**MAY, **MAY_AT_HOME}
-            assert _may(namespace, other) == MAY
+            assert _may(namespace, namespace) == {**MAY, **MAY_AT_HOME, **MAY_ANYWHERE}
+            assert _may(namespace, other) == {**MAY, **MAY_ANYWHERE}
         finally:
             namespaces.delete(other)
 
@@ -242,9 +245,9 @@ def test_with_namespaces_named_it_may_do_so_only_there(
     other = namespaces.create()
     try:
         with _roles(namespace, cluster, [other.name]):
-            assert _may(namespace, namespace) == MAY_AT_HOME
-            assert _may(namespace, other) == MAY
-            assert _may(namespace, Namespace(namespace.kube, "default")) == {}
+            assert _may(namespace, namespace) == {**MAY_AT_HOME, **MAY_ANYWHERE}
+            assert _may(namespace, other) == {**MAY, **MAY_ANYWHERE}
+            assert _may(namespace, Namespace(namespace.kube, "default")) == MAY_ANYWHERE
     finally:
         namespaces.delete(other)
 

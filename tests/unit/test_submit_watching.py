@@ -53,7 +53,8 @@ def told_of(progress: Progress) -> dict[str, Any]:
         }
     )
     seen = RunSeen(
-        id=1, number=progress.run, mine=True, phase=progress.phase, reason=progress.reason,
+        id=1, number=progress.run, mine=True, foreign=False, phase=progress.phase,
+        reason=progress.reason,
         message=progress.message, manifest=job, existing="skip", shards=1,
         seconds=progress.seconds, output="", progress=progress, started=NOW - progress.seconds,
         finished=None,

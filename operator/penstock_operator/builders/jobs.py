@@ -101,7 +101,9 @@ def _one() -> dict[str, Any]:
         "completions": 1,
         "parallelism": 1,
         "backoffLimit": BACKOFF_LIMIT,
-        "podFailurePolicy": {"rules": [_DISRUPTED, _exit("FailJob", EXIT_BAD_INPUT)]},
+        "podFailurePolicy": {
+            "rules": [_exit("Ignore", EXIT_DRAINED), _DISRUPTED, _exit("FailJob", EXIT_BAD_INPUT)]
+        },
     }
 
 

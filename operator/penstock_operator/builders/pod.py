@@ -102,6 +102,7 @@ def _environment(
     variables: list[dict[str, Any]] = [
         _from_secret("PENSTOCK_DATABASE_URL", secret, URL_KEY),
         {"name": "PENSTOCK_RUN", "value": str(run_id)},
+        {"name": "PENSTOCK_JOB", "value": f"{owner.namespace}/{owner.name}"},
         {"name": "PENSTOCK_WORKERS", "value": str(manifest.spec.scaling.max_parallelism)},
     ]
     source = manifest.spec.source.config_map

@@ -125,7 +125,7 @@ def test_slots_depend_on_the_most_parallelism_alone(most: int, slots: int) -> No
 def test_plan_and_export_are_one_pod(role: Role) -> None:
     spec = built(role, manifest(), parallelism=9)["spec"]
     rules = spec.pop("podFailurePolicy")["rules"]
-    assert [rule["action"] for rule in rules] == ["Ignore", "FailJob"]
+    assert [rule["action"] for rule in rules] == ["Ignore", "Ignore", "FailJob"]
     del spec["template"]
     assert spec == {
         "completions": 1,
@@ -179,6 +179,7 @@ def test_what_a_pod_is_told(role: Role) -> None:
             "valueFrom": {"secretKeyRef": {"name": secret_name(OWNER, URL), "key": "url"}},
         },
         "PENSTOCK_RUN": "77",
+        "PENSTOCK_JOB": "shop/tv",
         "PENSTOCK_WORKERS": "4",
     }
 

@@ -371,7 +371,7 @@ def test_a_template_is_refused_or_merged_never_both_nor_neither(
     assert pod["spec"]["restartPolicy"] == "Never"
     names = [variable["name"] for variable in ours["env"]]
     assert len(set(names)) == len(names)
-    assert names[:3] == ["PENSTOCK_DATABASE_URL", "PENSTOCK_RUN", "PENSTOCK_WORKERS"]
+    assert names[:3] == ["PENSTOCK_DATABASE_URL", "PENSTOCK_RUN", "PENSTOCK_JOB"]
 
 
 objects_of_json = st.dictionaries(st.sampled_from("abcd"), json_values, max_size=4)

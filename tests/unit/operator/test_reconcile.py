@@ -212,6 +212,56 @@ def test_an_edit_of_the_pod_template_makes_the_job_anew(phase: str, role: Role) 
     assert actions(replace(known, jobs=(replace(before, deleting=True),))) == ()
 
 
+LOST = {"currentRun": 3, "observedGeneration": 1, "phase": "Complete"}
+
+
+def test_nothing_is_run_again_unasked_when_the_database_was_emptied() -> None:
+    assert actions(seen(status=LOST)) == ()
+    assert actions(seen(status=LOST, jobs=(a_job("work", 3),))) == (DeleteJob("products-3-work"),)
+    edited = seen(status=LOST, generation=2)
+    assert actions(edited) == (OpenRun(4, as_stored(job()), "skip"),)
+    status = decide(edited).status
+    assert status is not None
+    assert status.observed_generation == 1  # until there is that run
+
+
+def test_a_name_that_another_cluster_has_in_the_database_is_left_alone() -> None:
+    theirs = run("Running", mine=False, foreign=True)
+    assert actions(seen(run=theirs)) == ()
+    (ended,) = actions(seen(run=theirs, job=job(rerun=1)))
+    assert isinstance(ended, SetRunPhase)
+
+
+def test_kueue_decides_when_a_job_in_its_queue_runs() -> None:
+    queued = job()
+    labels = {"kueue.x-k8s.io/queue-name": "team"}
+    metadata = queued.metadata.model_copy(update={"labels": labels})
+    queued = queued.model_copy(update={"metadata": metadata})
+    one = run(manifest=queued)
+    (create,) = actions(seen(run=one, job=queued))
+    assert isinstance(create, CreateJob)
+    assert create.suspend
+    assert actions(seen(run=one, job=queued, jobs=(a_job("work", suspended=True),))) == ()
+    asked = seen(run=one, job=job(suspend=True), jobs=(a_job("work"),))
+    assert PatchJob("products-1-work", suspend=True) in actions(asked)
+
+
+def test_a_job_without_slots_for_more_pods_gives_way_to_a_larger_one() -> None:
+    wide = as_stored(job(scaling={"maxParallelism": 100}))
+    one = run(manifest=wide, shards=200)
+    for completions, wanted in ((9, DeleteJob), (200, PatchJob)):
+        small = a_job("work", completions=completions)
+        (action,) = actions(seen(run=one, job=wide, jobs=(small,)))
+        assert isinstance(action, wanted)
+
+
+def test_results_of_a_run_that_was_stopped_wait_for_its_pods() -> None:
+    stopped = run("Failed", job(output=FILE), reason="DeadlineExceeded", finished=999.0)
+    working = seen(run=stopped, job=job(output=FILE), jobs=(a_job("work"),))
+    assert actions(working) == ()
+    assert decide(working).again == 30.0
+
+
 def test_suspend_stops_the_workers_and_resume_starts_them_again() -> None:
     asked = seen(run=run(), jobs=(a_job("work"),), job=job(suspend=True))
     assert actions(asked) == (
@@ -280,8 +330,10 @@ def test_raising_rerun_gives_the_run_up() -> None:
     assert (ended.phase, ended.reason) == ("Failed", "Superseded")
 
 
-def test_a_redrive_with_nothing_failed_does_nothing() -> None:
-    assert actions(seen(run=run("Complete", finished=900.0), job=job(redrive=1))) == ()
+def test_a_redrive_with_nothing_failed_says_so() -> None:
+    observed = seen(run=run("Complete", finished=900.0), job=job(redrive=1))
+    assert actions(observed) == ()
+    assert refusal(observed) == "nothing failed in run 1: there is nothing to redrive"
 
 
 def test_a_redrive_after_an_edit_is_refused() -> None:

@@ -12,7 +12,7 @@ from penstock.store.progress import Progress
 from penstock_operator.crd.status import BatchJobStatus, Condition
 from penstock_operator.observed import Observed, Problem
 from penstock_operator.reconcile import decide
-from tests.unit.operator.world import a_job, a_pod, run, seen
+from tests.unit.operator.world import a_job, a_pod, job, run, seen
 
 HALF = Progress(
     "team/products", 1, "Running", 200, skipped=20, succeeded=70, failed=10, requests=120,
@@ -119,8 +119,24 @@ def test_eta(seconds: float, text: str) -> None:
             *("Progressing", "True", "Running", ""),
         ),
         (
-            seen(run=run("Paused", reason="Unauthorized", message="HTTP 401: bad key")),
-            *("Progressing", "False", "Unauthorized", "HTTP 401"),
+            seen(run=run("Paused", reason="HTTP 401 invalid_api_key", message="HTTP 401: bad key")),
+            *("Progressing", "False", "HTTP401InvalidApiKey", "HTTP 401: bad key"),
+        ),
+        (
+            seen(run=run("Paused", reason="429 quota", message="spent")),
+            *("Progressing", "False", "Reason429Quota", "spent"),
+        ),
+        (
+            seen(run=run("Planning"), job=job(suspend=True)),
+            *("Suspended", "True", "Suspended", "spec.suspend is true"),
+        ),
+        (
+            seen(run=run("Complete", foreign=True, mine=False)),
+            *("Accepted", "False", "NameInUse", "raise spec.rerun to 1"),
+        ),
+        (
+            seen(status={"currentRun": 3, "observedGeneration": 1, "phase": "Complete"}),
+            *("Accepted", "False", "RunsLost", "knows nothing of run 3"),
         ),
         (seen(run=run("Planning")), "Planned", "False", "Planning", "being read"),
         (
@@ -166,6 +182,17 @@ def test_what_was_known_stays_while_the_database_is_away() -> None:
         *("Running", "50%", told(running).item_counts),
     )  # fmt: skip
     assert conditions(away)["Planned"].status == "True"
+
+
+def test_mistakes_are_no_end_while_the_database_is_away() -> None:
+    """Whether a run is under way that goes on without the edit is not known then."""
+    running = seen(run=run(progress=HALF))
+    away = later(running, run=None, database="away", job=None, mistakes=(Mistake("spec", "no"),))
+    assert "Failed" not in conditions(told(away))
+    ended = later(seen(run=run("Failed", reason="InvalidInput", finished=900.0)))
+    away = replace(ended, run=None, database="away", job=None, mistakes=(Mistake("spec", "no"),))
+    kinds = [condition.type for condition in told(away).conditions or []]
+    assert kinds.count("Failed") == 1
 
 
 def test_an_end_is_gone_when_the_next_run_begins() -> None:

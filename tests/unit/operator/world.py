@@ -36,7 +36,8 @@ def job(**spec: Any) -> BatchJob:
 def run(phase: str = "Running", manifest: BatchJob | None = None, **changes: Any) -> RunSeen:
     """A run as the database may know it."""
     values: dict[str, Any] = {
-        "id": 11, "number": 1, "mine": True, "phase": phase, "reason": "", "message": "",
+        "id": 11, "number": 1, "mine": True, "foreign": False, "phase": phase,
+        "reason": "", "message": "",
         "manifest": manifest or job(), "existing": "skip", "shards": SHARDS, "seconds": 1.0,
         "output": "", "started": 100.0, "finished": None,
         "progress": Progress("team/products", 1, phase, 3),

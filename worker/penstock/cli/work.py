@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ import typer
 
 from penstock.cli.options import wait
 
+EXIT_STOPPED = 130
 NEEDED = ("PENSTOCK_DATABASE_URL", "PENSTOCK_RUN")
 
 
@@ -52,11 +54,17 @@ def plan() -> None:
     PENSTOCK_WORKERS (worker slots, default 1) and, for a ConfigMap, PENSTOCK_SOURCE
     (the file it is mounted as). Paths are relative to the working directory.
 
-    Exit codes: 0 planned, 1 error, 2 bad input.
+    Exit codes: 0 planned, 1 error, 2 bad input, 130 stopped.
     """
+    from penstock.errors import AlreadyRunning
     from penstock.pods.plan import plan_main
 
-    wait(plan_main(_pod("plan")))
+    try:
+        wait(plan_main(_pod("plan")))
+    except AlreadyRunning as error:
+        # Shut out by the pod in its place. It must not end like bad input, which ends the Job.
+        logging.getLogger(__name__).warning("%s", error)
+        raise typer.Exit(1) from error
 
 
 def export() -> None:
@@ -65,7 +73,7 @@ def export() -> None:
     The environment tells it everything: PENSTOCK_DATABASE_URL and PENSTOCK_RUN.
     Paths are relative to the working directory.
 
-    Exit codes: 0 written, 1 error, 2 bad input.
+    Exit codes: 0 written, 1 error, 2 bad input, 130 stopped.
     """
     from penstock.pods.export import export_main
 
@@ -95,6 +103,8 @@ def _pod(role: str, *needed: str) -> dict[str, str]:
 
     environ = dict(os.environ)
     _need(environ, *(needed or NEEDED))
+    # The first process of a container dies of no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_STOPPED))
     logfile.configure(None, role)
     return environ
 

@@ -2,6 +2,7 @@
 
 PENSTOCK_DATABASE_URL  where the run is, in phase Exporting, or Failed with results to be written
 PENSTOCK_RUN           its number in the database
+PENSTOCK_JOB           whose run it has to be, NAMESPACE/NAME (default: anybody's)
 
 Paths in the manifest are relative to the working directory. The file is put in place whole, so a
 pod that is started again only does it again.
@@ -19,7 +20,7 @@ from penstock.export.target import OUTPUT_FIELD, check_place
 from penstock.export.write import format_of
 from penstock.spec.job import BatchJob
 from penstock.store import ending, runs
-from penstock.store.db import Database
+from penstock.store.db import POD_PATIENCE, Database
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +28,23 @@ log = logging.getLogger(__name__)
 async def export_main(environ: Mapping[str, str]) -> None:
     """Write the results of a run. Raises InputError, ExportError, DatabaseError."""
     db = Database(environ["PENSTOCK_DATABASE_URL"], name="penstock-export", patience=None)
-    await db.open()
+    await db.open(patience=POD_PATIENCE)
     try:
-        await _export(db, int(environ["PENSTOCK_RUN"]))
+        await _export(db, int(environ["PENSTOCK_RUN"]), environ)
     finally:
         await db.close()
 
 
-async def _export(db: Database, run_id: int) -> None:
+async def _export(db: Database, run_id: int, environ: Mapping[str, str]) -> None:
     run = await runs.get(db, run_id)
-    if run.output or run.phase not in ("Exporting", "Failed"):
+    runs.check_job(run, environ)
+    if run.phase not in ("Exporting", "Failed"):
         log.info("run %d of %s has nothing to write: %s", run.number, run.job, run.phase)
         return
     job = BatchJob.model_validate(jsons.loads(run.manifest))
     output = job.spec.output
-    if output is not None and output.file is not None:
+    # A pod before this one may have written them and died before it could end the run.
+    if output is not None and output.file is not None and not run.output:
         path = Path.cwd() / output.file.path
         check_place(path, OUTPUT_FIELD)
         rows = await export(db, run, path, format_of(path, output.format), warn=log.warning)

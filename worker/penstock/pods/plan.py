@@ -2,6 +2,7 @@
 
 PENSTOCK_DATABASE_URL  where the run is, in phase Planning, with its manifest
 PENSTOCK_RUN           its number in the database
+PENSTOCK_JOB           whose run it has to be, NAMESPACE/NAME (default: anybody's)
 PENSTOCK_SOURCE        the file that holds the items of `source.configMap`, where that is used
 PENSTOCK_WORKERS       how many worker slots shards are spread over (default 1)
 
@@ -28,7 +29,7 @@ from penstock.sources.items import check_source, read_items
 from penstock.spec.job import BatchJob
 from penstock.spec.source import FileSource, Source
 from penstock.store import housekeeping, runs
-from penstock.store.db import Database
+from penstock.store.db import POD_PATIENCE, Database
 from penstock.store.runs import Run
 from penstock.work.processors import build
 
@@ -41,7 +42,7 @@ INVALID_INPUT = "InvalidInput"
 async def plan_main(environ: Mapping[str, str]) -> None:
     """Plan a run, unless that is done. Raises InputError, AlreadyRunning, DatabaseError."""
     db = Database(environ["PENSTOCK_DATABASE_URL"], name="penstock-plan", patience=None)
-    await db.open()
+    await db.open(patience=POD_PATIENCE)
     try:
         await _plan(db, int(environ["PENSTOCK_RUN"]), environ)
     finally:
@@ -50,6 +51,7 @@ async def plan_main(environ: Mapping[str, str]) -> None:
 
 async def _plan(db: Database, run_id: int, environ: Mapping[str, str]) -> None:
     run = await runs.get(db, run_id)
+    runs.check_job(run, environ)
     if run.phase != "Planning":
         log.info("run %d of %s is planned already: %s", run.number, run.job, run.phase)
         return

@@ -37,6 +37,9 @@ _LOST = (
     asyncpg.TooManyConnectionsError,
     asyncpg.CannotConnectNowError,
 )
+POD_PATIENCE = 600.0
+"""Seconds that a pod waits at its start for a database that is away: to end and be started again
+would use up its Job's back-off."""
 _CONFLICT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
@@ -111,12 +114,22 @@ class Database(Statements):
         self._connection: asyncpg.Connection | None = None
         self._lock = asyncio.Lock()
 
-    async def open(self) -> None:
-        """Connect for the first time. Raises DatabaseError with a plain reason."""
-        try:
-            self._connection = await self._connect()
-        except Exception as error:
-            raise DatabaseError(explain(self.dsn, error)) from error
+    async def open(self, patience: float = 0.0) -> None:
+        """Connect for the first time. patience: seconds to keep trying while the server is away.
+        Raises DatabaseError with a plain reason."""
+        began, delay = time.monotonic(), 0.5
+        while True:
+            try:
+                self._connection = await self._connect()
+                return
+            except (*_LOST, TimeoutError) as error:
+                if time.monotonic() - began >= patience:
+                    raise DatabaseError(explain(self.dsn, error)) from error
+                log.warning("waiting for the database: %s", explain(self.dsn, error))
+            except Exception as error:
+                raise DatabaseError(explain(self.dsn, error)) from error
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 10.0)
 
     def give_up(self) -> None:
         """Wait no longer: what is lost now, or later, raises DatabaseError."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 from penstock.spec import tolerance
 from penstock.spec.job import FailurePolicy
 from penstock.store import runs
-from penstock.store.db import Database
+from penstock.store.db import Database, Statements
 from penstock.store.runs import Run
 
 
 async def begin_export(db: Database, run: int) -> None:
-    """Every shard is done: the counts are settled, and results may be written."""
-    await runs.settle_skipped(db, run)
-    await runs.set_phase(db, run, "Exporting")
+    """Settle the counts and let results be written, if every shard is done; else nothing."""
+
+    async def begin(transaction: Statements) -> None:
+        if await runs.begin_export(transaction, run):
+            await runs.settle_skipped(transaction, run)
+
+    await db.together(begin)
 
 
 async def close(db: Database, run: Run, policy: FailurePolicy) -> None:

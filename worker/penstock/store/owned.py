@@ -12,8 +12,8 @@ _SQL = load("owned")
 
 @dataclass(frozen=True, slots=True)
 class OwnedRun:
-    """A run of a BatchJob. owner: as in `Run`. result_set: its name. shared: runs of another job
-    use that result set."""
+    """A run of a BatchJob. owner: as in `Run`. result_set: its name. shared: runs of another
+    BatchJob use that result set, perhaps of one that was made again under the same name."""
 
     id: int
     job: str

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import asyncpg
 
 from penstock import jsons
-from penstock.errors import NotFound
+from penstock.errors import InputError, NotFound
 from penstock.store.db import Database, Statements
 from penstock.store.queries import load
 
@@ -134,14 +134,15 @@ async def get(db: Statements, run: int) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest run of a job, cheap to ask for. shards: not done yet. started, finished: seconds
-    since the epoch."""
+    """The newest run of a job, cheap to ask for. phase and shards (how many are not done yet) are
+    of the same moment. started, finished: seconds since the epoch."""
 
     id: int
     number: int
     revision: int
     owner: str
     existing: str
+    phase: str
     started: float
     finished: float | None
     shards: int
@@ -159,6 +160,16 @@ async def before(db: Statements, run: Run) -> Run:
     if row is None:
         raise NotFound(f"{run.job} has no run before its run {run.number}")
     return _run(row)
+
+
+def check_job(run: Run, environ: Mapping[str, str]) -> None:
+    """Raises InputError when the run is another job's than PENSTOCK_JOB says: the database was
+    replaced, and the number that a pod was told now means something else."""
+    meant = environ.get("PENSTOCK_JOB")
+    if meant and meant != run.job:
+        raise InputError.at(
+            "PENSTOCK_RUN", f"run {run.id} belongs to another job than {meant}: another database?"
+        )
 
 
 async def newest_of_all(db: Database) -> list[Run]:
@@ -221,7 +232,13 @@ async def set_phase(
     return row is not None
 
 
-async def settle_skipped(db: Database, run: int) -> None:
+async def begin_export(db: Statements, run: int) -> bool:
+    """Move a run on to Exporting; False when it has left the phases before that, or has shards that
+    are not done."""
+    return await db.fetchrow(_SQL["begin_export"], run) is not None
+
+
+async def settle_skipped(db: Statements, run: int) -> None:
     """Count as skipped what neither succeeded nor failed; only when every shard is done."""
     await db.execute(_SQL["settle_skipped"], run)
 

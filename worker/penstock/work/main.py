@@ -2,6 +2,7 @@
 
 PENSTOCK_DATABASE_URL  where the run is
 PENSTOCK_RUN           its number in the database
+PENSTOCK_JOB           whose run it has to be, NAMESPACE/NAME (default: anybody's)
 PENSTOCK_SLOT          this worker's slot (default: JOB_COMPLETION_INDEX, else 0)
 PENSTOCK_WORKERS       how many slots shards were spread over (default 1)
 PENSTOCK_OWNER         the name its leases carry (default: made up)
@@ -25,7 +26,8 @@ from penstock.rate.controller import RateConfig, RateController
 from penstock.spec.job import BatchJob
 from penstock.spec.secrets import api_key
 from penstock.store import runs
-from penstock.store.db import COMMAND_TIMEOUT, SLOW, Database
+from penstock.store.db import COMMAND_TIMEOUT, POD_PATIENCE, SLOW, Database
+from penstock.store.runs import check_job
 from penstock.work.batch import Former
 from penstock.work.gate import Gate
 from penstock.work.processors import build
@@ -54,7 +56,8 @@ async def work_main(environ: Mapping[str, str]) -> int:
         command_timeout=COMMAND_TIMEOUT,
         slow=SLOW,
     )
-    await db.open()
+    # A local driver has just used it; a pod may start while it is away.
+    await db.open(patience=0.0 if environ.get("PENSTOCK_PARENT") else POD_PATIENCE)
     try:
         return await _Service(db, environ).serve()
     finally:
@@ -93,6 +96,7 @@ class _Service:
     async def _serve(self) -> int:
         while True:
             run = await runs.get(self._db, self._run_id)
+            check_job(run, self._environ)
             if self._stopping.is_set():
                 return EXIT_DRAINED
             if run.phase in ("Paused", "Suspended") or run.suspend:

@@ -23,7 +23,7 @@ WHERE job = $1 AND number < $2 ORDER BY number DESC LIMIT 1
 
 -- name: newest
 -- The newest run of a job as far as the operator has to know it again and again.
-SELECT id, number, revision, owner, existing, extract(epoch FROM created_at)::float8 AS started,
+SELECT id, number, revision, owner, existing, phase, extract(epoch FROM created_at)::float8 AS started,
        extract(epoch FROM finished_at)::float8 AS finished,
        (SELECT count(*) FROM shard WHERE shard.run = run.id AND NOT done) AS shards
 FROM run WHERE job = $1 ORDER BY number DESC LIMIT 1
@@ -59,6 +59,12 @@ SELECT EXISTS (SELECT 1 FROM run WHERE id = $1 AND driver = $2)
 UPDATE run SET phase = $3, reason = $4, message = $5,
     finished_at = CASE WHEN $3 IN ('Complete', 'Failed') THEN now() ELSE finished_at END
 WHERE id = $1 AND phase = ANY ($2::text[]) RETURNING id
+
+-- name: begin_export
+-- Running, Paused, Suspended -> Exporting, when every shard is done. A row: it is so now.
+UPDATE run SET phase = 'Exporting', reason = '', message = ''
+WHERE id = $1 AND phase IN ('Running', 'Paused', 'Suspended')
+  AND NOT EXISTS (SELECT 1 FROM shard WHERE shard.run = $1 AND NOT done) RETURNING id
 
 -- name: settle_skipped
 -- At the end what neither succeeded nor failed was skipped (another job may have done it meanwhile).
