@@ -253,6 +253,6 @@ BAD: list[Bad] = [
     Bad(
         "wrong-key",
         {"processor": _WRONG_KEY, "source": {"inline": {"items": _SIXTY}}},
-        told=Told("Progressing", "False", "", ("401",)),
+        told=Told("Progressing", "False", "", ("Incorrect API key",)),
     ),
 ]  # fmt: skip
