@@ -60,8 +60,9 @@ bench-long: $(STAMP) ## memory over a million items, half an hour; writes bench/
 	$(BIN)/python -m bench --long
 
 .PHONY: soak
-soak: $(STAMP) ## kill processes and database at random for 20 minutes; MINUTES=1 for a taste
+soak: $(STAMP) ## kill what works, here for MINUTES=20, then ROUNDS=20 times on the cluster, if one runs
 	$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),20)
+	PENSTOCK_CHAOS_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest -s tests/e2e/test_chaos.py
 
 .PHONY: format
 format: $(STAMP) ## let ruff format and mend what it can

@@ -25,6 +25,7 @@ KINDS = {
     "Job": "apis/batch/v1/namespaces/{}/jobs",
     "Lease": "apis/coordination.k8s.io/v1/namespaces/{}/leases",
     "NetworkPolicy": "apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "PersistentVolumeClaim": "api/v1/namespaces/{}/persistentvolumeclaims",
     "Pod": "api/v1/namespaces/{}/pods",
     "Role": "apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "RoleBinding": "apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",

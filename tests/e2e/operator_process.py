@@ -30,12 +30,20 @@ def install_definition(kube: Kube) -> None:
 
 
 class Operator:
-    """`python -m penstock_operator` for one namespace. url: the database as this process reaches
-    it; worker_url: as pods do. log: the file it logs to, after what is there already. Killed at the
-    end of the `with` block, if it still runs."""
+    """`python -m penstock_operator`. namespace: where its Lease is, and the BatchJobs that it minds
+    unless `minds` names another. url: the database as this process reaches it; worker_url: as pods
+    do. log: the file it logs to, after what is there already. Killed at the end of the `with`
+    block, if it still runs."""
 
     def __init__(
-        self, namespace: Namespace, cluster: Target, log: Path, url: str, worker_url: str = ""
+        self,
+        namespace: Namespace,
+        cluster: Target,
+        log: Path,
+        url: str,
+        worker_url: str = "",
+        *,
+        minds: Namespace | None = None,
     ) -> None:
         self._port, self._log = _free_port(), log
         told = {
@@ -43,7 +51,7 @@ class Operator:
             "PENSTOCK_DATABASE_URL": url,
             "PENSTOCK_WORKER_DATABASE_URL": worker_url,
             "PENSTOCK_NAMESPACE": namespace.name,
-            "PENSTOCK_NAMESPACES": namespace.name,
+            "PENSTOCK_NAMESPACES": (minds or namespace).name,
             "PENSTOCK_WORKER_IMAGE": cluster.images["worker"],
             "PENSTOCK_HEALTH_PORT": str(self._port),
         }

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -52,13 +52,19 @@ class Postgres:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Database]:
         """Penstock's own connection, from the tests' process."""
-        with self.namespace.forward(f"pod/{self.name}", POSTGRES_PORT) as port:
-            database = Database(self._url("127.0.0.1", port))
+        with self.reached() as url:
+            database = Database(url)
             await database.open()
             try:
                 yield database
             finally:
                 await database.close()
+
+    @contextmanager
+    def reached(self) -> Iterator[str]:
+        """Its address on this machine, as long as the block runs and its pod lives."""
+        with self.namespace.forward(f"pod/{self.name}", POSTGRES_PORT) as port:
+            yield self._url("127.0.0.1", port)
 
     def _url(self, host: str, port: int) -> str:
         return f"postgresql://postgres:{self.password}@{host}:{port}/penstock"
