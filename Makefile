@@ -33,7 +33,7 @@ endif
 # Tests that only wait share the cluster; those of one `xdist_group` run after another.
 .PHONY: test-e2e
 test-e2e: $(STAMP) ## the tests on the Kubernetes that `make cluster` started, or another one
-	$(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup --durations=10 tests/e2e
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup --durations=15 -m "not load" tests/e2e
 
 .PHONY: test-restarts
 test-restarts: $(STAMP) ## kill that Kubernetes three times, with all that runs on it, and start it again
@@ -58,6 +58,10 @@ bench: $(STAMP) ## measure everything beside plain scripts, ten minutes; writes 
 .PHONY: bench-long
 bench-long: $(STAMP) ## memory over a million items, half an hour; writes bench/results-long.md
 	$(BIN)/python -m bench --long
+
+.PHONY: bench-operator
+bench-operator: $(STAMP) ## fifty BatchJobs at once on the cluster: memory, time and API calls of the operator
+	$(BIN)/python -m pytest -s -m load tests/e2e
 
 .PHONY: soak
 soak: $(STAMP) ## kill what works, here for MINUTES=20, then ROUNDS=20 times on the cluster, if one runs

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e import parts
@@ -28,6 +29,7 @@ MOST_CPU = 0.1
 MOST_CALLS = 45
 """Of the API, for one small job from beginning to end; watches are not among them."""
 SECONDS = 720.0
+pytestmark = pytest.mark.load
 LOOKS = "penstock_operator_reconcile_duration_seconds"
 
 
