@@ -22,6 +22,16 @@ def refused(job: BatchJob, stored: BatchJob) -> str:
     return changed_work(job, stored)
 
 
+def afterwards(job: BatchJob, stored: BatchJob) -> BatchJob | None:
+    """The manifest of a run that has ended, with what still matters: what becomes of its results
+    when the BatchJob is deleted. None when that was not edited."""
+    policy = job.spec.deletion_policy
+    if policy == stored.spec.deletion_policy:
+        return None
+    spec = stored.spec.model_copy(update={"deletion_policy": policy})
+    return stored.model_copy(update={"spec": spec})
+
+
 def taken_up(job: BatchJob, stored: BatchJob) -> BatchJob | None:
     """The manifest that the run goes on by; None when nothing was edited that matters to it.
 

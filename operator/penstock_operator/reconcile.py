@@ -167,6 +167,8 @@ def _after(seen: Observed, run: RunSeen) -> Iterator[Action]:
     """The run is over: results of a failed one, the next run, the end of the BatchJob."""
     job = seen.job
     if job is not None:
+        if (manifest := edits.afterwards(job, run.manifest)) is not None:
+            yield EditRun(run.id, manifest)
         changed = edits.refused(job, run.manifest)
         corrected = run.reason == INVALID_INPUT and changed
         if _raised(job, run) or corrected:

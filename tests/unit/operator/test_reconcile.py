@@ -330,6 +330,12 @@ def test_raising_rerun_gives_the_run_up() -> None:
     assert (ended.phase, ended.reason) == ("Failed", "Superseded")
 
 
+def test_what_becomes_of_results_can_be_decided_after_the_end() -> None:
+    ended = run("Complete", finished=900.0, shards=0)
+    (edit,) = actions(seen(run=ended, job=job(deletionPolicy="Delete", source=EDITED)))
+    assert edit == EditRun(11, as_stored(job(deletionPolicy="Delete")))
+
+
 def test_a_redrive_with_nothing_failed_says_so() -> None:
     observed = seen(run=run("Complete", finished=900.0), job=job(redrive=1))
     assert actions(observed) == ()
