@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "quickstart.md"]
 PAGES += sorted((ROOT / "docs" / "how-to").glob("*.md"))
 
+VALUES = "# values.yaml\n"
+"""The first line of an example that is for Helm; those of the chart are tried in tests/e2e."""
+
 SOURCE: dict[str, Any] = {"inline": {"items": ["a"]}}
 OPENAI: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "{{ item }}"}]}
 
@@ -29,6 +32,8 @@ def examples() -> Iterator[Any]:
         for match in re.finditer(
             r"^```yaml\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE
         ):
+            if match[1].startswith(VALUES):
+                continue
             line = page.read_text().count("\n", 0, match.start()) + 2
             yield pytest.param(match[1], id=f"{page.name}:{line}")
 
