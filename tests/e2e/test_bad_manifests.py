@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import parts
 from tests.e2e.bad_jobs import BAD, KEY, WRONG, Bad, config_map, secret
 from tests.e2e.kube import Kube, Object, condition
@@ -14,6 +16,8 @@ from tests.e2e.operator_process import Operator, install_definition
 from tests.e2e.parts import Postgres
 from tests.e2e.target import Target
 from tests.e2e.waiting import until
+
+pytestmark = pytest.mark.acceptance
 
 SECONDS = 420.0
 MOST_PODS = 8

@@ -30,6 +30,8 @@ from tests.e2e.parts import Simulator
 from tests.e2e.target import Target
 from tests.e2e.waiting import until
 
+pytestmark = pytest.mark.acceptance
+
 ITEMS = 20_000
 PODS = 3
 CONCURRENCY = 10

@@ -22,6 +22,8 @@ from tests.e2e.parts import Postgres
 from tests.e2e.target import Target
 from tests.e2e.waiting import until
 
+pytestmark = pytest.mark.acceptance
+
 ITEMS = 400
 # Ten calls of half a second at a time: twenty seconds.
 LATENCY, CONCURRENCY = "500ms", 10

@@ -28,6 +28,8 @@ from tests.e2e.volumes import Volume, claim, volume
 from tests.e2e.waiting import until
 from tests.integration.chaos_support import provider
 
+pytestmark = pytest.mark.acceptance
+
 SAMPLES = ROOT / "manifests" / "samples"
 PENSTOCK = Path(sys.executable).with_name("penstock")
 SECONDS = 600
