@@ -27,6 +27,8 @@ from tests.e2e.parts import Postgres, Simulator
 from tests.e2e.target import Target
 from tests.e2e.waiting import until
 
+pytestmark = pytest.mark.acceptance
+
 PENSTOCK = Path(sys.executable).with_name("penstock")
 KEY = "sk-test-Kaleidoscope-42"
 """A key that must be seen in no output."""

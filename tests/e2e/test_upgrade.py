@@ -3,6 +3,8 @@ and after the operator's end nothing waits for it. Who may do what is printed on
 
 from __future__ import annotations
 
+import pytest
+
 from penstock_operator.names import BATCHJOB
 from tests.e2e import parts
 from tests.e2e.kube import Object, condition
@@ -10,6 +12,8 @@ from tests.e2e.namespace import Namespace
 from tests.e2e.target import Target
 from tests.e2e.tried_out import OPERATOR, POSTGRES, TriedOut
 from tests.e2e.waiting import until
+
+pytestmark = pytest.mark.acceptance
 
 ITEMS = 300
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
