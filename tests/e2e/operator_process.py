@@ -26,7 +26,15 @@ def install_definition(kube: Kube) -> None:
     """The CustomResourceDefinition as it stands in the repository; several tests may do so."""
     file = str(ROOT / "manifests" / "crd.yaml")
     kube.kubectl("apply", "--server-side", "--force-conflicts", "--filename", file)
-    kube.kubectl("wait", "--for=condition=Established", "crd/batchjobs.penstock.dev")
+    # `kubectl wait` gives up on an object so new that it has no conditions yet.
+    established = '{.status.conditions[?(@.type=="Established")].status}'
+    until(
+        lambda: kube.kubectl(
+            "get", "crd/batchjobs.penstock.dev", f"--output=jsonpath={established}"
+        ),
+        lambda said: said.strip() == "True",
+        "the definition is established",
+    )
 
 
 class Operator:
