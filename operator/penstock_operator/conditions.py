@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+from penstock.store.runs import INVALID_INPUT
 from penstock_operator.crd.status import LONGEST_MESSAGE, Condition, ConditionType
 from penstock_operator.observed import Observed, Problem, RunSeen
 
@@ -179,7 +180,7 @@ def _planned(run: RunSeen) -> _Told:
 
 
 def _ending(run: RunSeen) -> str:
-    if run.reason == "InvalidInput":
+    if run.reason == INVALID_INPUT:
         again = run.manifest.spec.rerun + 1
         return f"{run.message}\nOnce that is mended, raise spec.rerun to {again}"
     return run.message or _summary(run)

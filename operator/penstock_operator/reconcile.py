@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from penstock.spec.job import BatchJob
 from penstock.spec.tolerance import REASON as TOO_MANY_FAILED
-from penstock.store.runs import OPEN_PHASES
+from penstock.store.runs import INVALID_INPUT, OPEN_PHASES
 from penstock_operator import edits, status
 from penstock_operator.actions import (
     Action,
@@ -29,7 +29,6 @@ from penstock_operator.actions import (
 from penstock_operator.builders.merge import template_code
 from penstock_operator.observed import JobSeen, Observed, Role, RunSeen
 
-INVALID_INPUT = "InvalidInput"
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 SUPERSEDED = "Superseded"
 PLAN_FAILED, WORK_FAILED, EXPORT_FAILED = "PlanFailed", "WorkerFailed", "ExportFailed"

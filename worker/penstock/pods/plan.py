@@ -35,9 +35,6 @@ from penstock.work.processors import build
 
 log = logging.getLogger(__name__)
 
-INVALID_INPUT = "InvalidInput"
-"""Reason of a run that ended because its items could not be read."""
-
 
 async def plan_main(environ: Mapping[str, str]) -> None:
     """Plan a run, unless that is done. Raises InputError, AlreadyRunning, DatabaseError."""
@@ -64,7 +61,7 @@ async def _plan(db: Database, run_id: int, environ: Mapping[str, str]) -> None:
     except InputError as error:
         await housekeeping.start_over(db, run_id, me)
         await runs.set_phase(
-            db, run_id, "Failed", since=("Planning",), reason=INVALID_INPUT, message=str(error)
+            db, run_id, "Failed", since=("Planning",), reason=runs.INVALID_INPUT, message=str(error)
         )
         raise
     log.info("planned run %d of %s: %s", run.number, run.job, asdict(summary))

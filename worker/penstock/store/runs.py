@@ -17,6 +17,8 @@ from penstock.store.queries import load
 _SQL = load("runs")
 T = TypeVar("T")
 
+INVALID_INPUT = "InvalidInput"
+"""Reason of a run that ended because its items could not be read."""
 BAD_RECORD = "bad record"
 """Why items failed that were never tried."""
 MOST_FREQUENT = 10

@@ -27,7 +27,6 @@ from penstock.spec.job import BatchJob
 from penstock.spec.secrets import api_key
 from penstock.store import runs
 from penstock.store.db import COMMAND_TIMEOUT, POD_PATIENCE, SLOW, Database
-from penstock.store.runs import check_job
 from penstock.work.batch import Former
 from penstock.work.gate import Gate
 from penstock.work.processors import build
@@ -96,7 +95,7 @@ class _Service:
     async def _serve(self) -> int:
         while True:
             run = await runs.get(self._db, self._run_id)
-            check_job(run, self._environ)
+            runs.check_job(run, self._environ)
             if self._stopping.is_set():
                 return EXIT_DRAINED
             if run.phase in ("Paused", "Suspended") or run.suspend:
