@@ -16,13 +16,14 @@ from penstock.cluster.api import BATCH_JOBS, Api, Refused, Unreachable
 from penstock.cluster.seen import condition, progress_of
 from penstock.errors import InputError, Mistake, NotFound
 from penstock.store.progress import Progress
+from penstock.store.runs import INVALID_INPUT
 
 PAUSE = 1.0
 """Seconds between two looks; the operator writes every two."""
 _SILENCE = 20.0
 _AWAY = 300.0
 """Seconds that the API server may be away before a watch gives up."""
-INVALID = ("InvalidManifest", "InvalidInput")
+INVALID = ("InvalidManifest", INVALID_INPUT)
 NOBODY = (
     "nothing has been said of it yet; is the operator running?"
     " kubectl get pods --all-namespaces -l app.kubernetes.io/name=penstock"
