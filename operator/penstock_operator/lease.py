@@ -56,10 +56,13 @@ def identity(environ: Mapping[str, str] = os.environ) -> str:
 
 
 class Lease:
-    """The lock. `held` is set while this process holds it."""
+    """The lock. `held` is set while this process holds it. A renewal is one call: only who finds
+    the Lease changed reads it."""
 
     def __init__(self, kube: Kube, namespace: str, me: str) -> None:
         self._kube, self._namespace, self._me = kube, namespace, me
+        self._mine: Raw | None = None
+        """As this process last wrote it, until somebody else does."""
         self._watched: Watched | None = None
         self._renewed = float("-inf")
         self.held = asyncio.Event()
@@ -72,7 +75,7 @@ class Lease:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(DEADLINE):
-                    holder = await self._try()
+                    holder = await self.attempt()
             except (KubeError, TimeoutError) as error:
                 holder = ""
                 waits = self._tell(waits, str(error) or "the API server does not answer")
@@ -107,21 +110,33 @@ class Lease:
             log.warning("waiting for the Lease %s/%s: %s", self._namespace, NAME, why)
         return why
 
-    async def _try(self) -> str:
-        """Who holds the Lease now. Raises KubeError."""
+    async def attempt(self) -> str:
+        """Take or renew the Lease if it is to be had. Returns who holds it; raises KubeError."""
+        if self._mine is not None:
+            try:
+                return await self._write(self._mine)
+            except KubeError as error:
+                if not error.stale and not error.missing:
+                    raise
+                self._mine = None
         try:
             lease = await self._kube.get(LEASES, self._namespace, NAME)
         except KubeError as error:
             if not error.missing:
                 raise
-            lease = await self._kube.create(LEASES, self._body())
+            self._mine = await self._kube.create(LEASES, self._body())
+            return self._me
         now = time.monotonic()
         if wanted(lease, self._me, self._watched, now):
-            lease["spec"] = self._spec(lease.get("spec") or {})
-            lease = await self._kube.replace(LEASES, lease)
-        elif self._watched is None or self._watched.version != _version(lease):
+            return await self._write(lease)
+        if self._watched is None or self._watched.version != _version(lease):
             self._watched = Watched(_version(lease), now)
         return str(lease["spec"]["holderIdentity"])
+
+    async def _write(self, lease: Raw) -> str:
+        spec = self._spec(lease.get("spec") or {})
+        self._mine = await self._kube.replace(LEASES, {**lease, "spec": spec})
+        return self._me
 
     def _body(self) -> Raw:
         return {
