@@ -23,7 +23,7 @@ CRD = ROOT / "manifests" / "crd.yaml"
 # The rooms in the order data flows through them; a test holds this to the folders that exist.
 ROOMS = [
     *("spec", "sources", "plan", "store", "work", "rate", "export", "pods"),
-    *("local", "cluster", "cli", "simulate"),
+    *("local", "cluster", "cli", "simulate", "virtual"),
 ]
 
 BEGIN = "<!-- source map: written by `make docs` -->"

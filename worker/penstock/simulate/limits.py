@@ -44,14 +44,17 @@ class Limiter(Protocol):
         """Seconds until the limit is untouched again if nothing more is sent."""
         ...
 
+    def change(self, now: float, per_minute: float) -> None:
+        """From now on so many units a minute are let through; what is used stays used."""
+        ...
+
 
 class TokenBucket:
     """Fills evenly and holds `depth` seconds' worth (at least one unit); starts full."""
 
     def __init__(self, per_minute: float, depth: float) -> None:
-        self.limit = self.per_minute = per_minute
-        self.rate = per_minute / 60
-        self.capacity = max(1.0, self.rate * depth)
+        self._depth = depth
+        self._set(per_minute)
         self._level = self.capacity
         self._at = -math.inf
 
@@ -73,6 +76,16 @@ class TokenBucket:
     def reset(self, now: float) -> float:
         return (self.capacity - self._fill(now)) / self.rate
 
+    def change(self, now: float, per_minute: float) -> None:
+        level = self._fill(now)
+        self._set(per_minute)
+        self._level = min(level, self.capacity)
+
+    def _set(self, per_minute: float) -> None:
+        self.limit = self.per_minute = per_minute
+        self.rate = per_minute / 60
+        self.capacity = max(1.0, self.rate * self._depth)
+
     def _fill(self, now: float) -> float:
         if now > self._at:
             self._level = min(self.capacity, self._level + (now - self._at) * self.rate)
@@ -84,9 +97,8 @@ class SlidingWindow:
     """At most so many units in any `window` seconds: each counts for `window` after it came."""
 
     def __init__(self, per_minute: float, window: float) -> None:
-        self.limit = _window_limit(per_minute, window)
-        self.per_minute = self.limit * 60 / window
         self.window = window
+        self._set(per_minute)
         self._used = 0.0
         self._events: deque[tuple[float, float]] = deque()
 
@@ -121,6 +133,13 @@ class SlidingWindow:
         self._expire(now)
         return self._events[-1][0] + self.window - now if self._events else 0.0
 
+    def change(self, now: float, per_minute: float) -> None:  # noqa: ARG002
+        self._set(per_minute)
+
+    def _set(self, per_minute: float) -> None:
+        self.limit = _window_limit(per_minute, self.window)
+        self.per_minute = self.limit * 60 / self.window
+
     def _expire(self, now: float) -> None:
         # The same sum as in `wait`, so that a client that waits as long as told finds it expired.
         while self._events and self._events[0][0] + self.window - now <= _FUZZ:
@@ -131,9 +150,8 @@ class FixedWindow:
     """At most so many units between one tick of the clock's `window` and the next."""
 
     def __init__(self, per_minute: float, window: float) -> None:
-        self.limit = _window_limit(per_minute, window)
-        self.per_minute = self.limit * 60 / window
         self.window = window
+        self._set(per_minute)
         self._used = 0.0
         self._number = -1
 
@@ -157,6 +175,13 @@ class FixedWindow:
     def reset(self, now: float) -> float:
         self._turn(now)
         return self._left(now) if self._used else 0.0
+
+    def change(self, now: float, per_minute: float) -> None:  # noqa: ARG002
+        self._set(per_minute)
+
+    def _set(self, per_minute: float) -> None:
+        self.limit = _window_limit(per_minute, self.window)
+        self.per_minute = self.limit * 60 / self.window
 
     def _left(self, now: float) -> float:
         return max(_FUZZ, (self._number + 1) * self.window - now)
