@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,14 @@ def status_delay(
     if written is None or known.get("phase") != wanted.get("phase"):
         return 0.0
     return max(0.0, written + STATUS_EVERY - now)
+
+
+def idle(raw: Raw, jobs: Iterable[Raw]) -> bool:
+    """Whether a BatchJob is kept from working: it is suspended, or a queue has not let its Job in
+    yet. Pure."""
+    found = [view for one in jobs if (view := job_seen(one)) is not None]
+    queued = any(one.suspended and not one.ended and not one.deleting for one in found)
+    return queued or bool((raw.get("spec") or {}).get("suspend"))
 
 
 def observe(
@@ -143,9 +151,10 @@ class Controller:
         uid, now = raw["metadata"]["uid"], self._clock()
         name = "/".join(key)
         run, database = None, self._connection.why
+        jobs = self._cache.owned(JOBS, uid)
         if not database:
             try:
-                run = await self._runs.look(name, uid, now)
+                run = await self._runs.look(name, uid, now, idle=idle(raw, jobs))
             except DatabaseError as error:
                 self._connection.lost(error)
                 database = str(error)
@@ -155,7 +164,7 @@ class Controller:
             run,
             database=database,
             refused=self._runs.refused(name),
-            jobs=self._cache.owned(JOBS, uid),
+            jobs=jobs,
             pods=self._cache.owned(PODS, uid),
             now=now,
         )

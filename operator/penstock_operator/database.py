@@ -56,8 +56,9 @@ class Runs:
         self._known.pop(key, None)
         self._refused.pop(key, None)
 
-    async def look(self, key: str, uid: str, now: float) -> RunSeen | None:
-        """The newest run of a job; None when there is none. now: seconds since the epoch."""
+    async def look(self, key: str, uid: str, now: float, *, idle: bool = False) -> RunSeen | None:
+        """The newest run of a job; None when there is none. now: seconds since the epoch. idle:
+        somebody keeps it from working, so its time does not count."""
         newest = await runs.newest(self._db, key)
         if newest is None:
             self._known.pop(key, None)
@@ -68,7 +69,7 @@ class Runs:
             manifest = BatchJob.model_validate(jsons.loads(run.manifest))
             known = _Known(run.id, run.revision, manifest, Observer(self._db, run))
             self._known[key] = known
-        seconds = await runs.keep_time(self._db, newest.id)
+        seconds = await runs.keep_time(self._db, newest.id, idle=idle)
         progress = await self._progress(known, now, seconds)
         return RunSeen(
             id=newest.id,

@@ -69,8 +69,9 @@ class RunSeen:
 
     mine: of this BatchJob, not of an earlier one with the same name. foreign: of a BatchJob of
     another cluster that uses the same database. manifest: what it works by, with all edits taken
-    up. shards: how many are not done. seconds: working time. started, finished: seconds since the
-    epoch, None when it has not come to that.
+    up. shards: how many are not done. seconds: time from planning to the end of writing, without
+    what it was suspended, paused or queued. started, finished: seconds since the epoch, None when
+    it has not come to that.
     """
 
     id: int

@@ -194,8 +194,9 @@ def _after(seen: Observed, run: RunSeen) -> Iterator[Action]:
 def _unwritten(run: RunSeen, now: float) -> bool:
     """Whether a run that was stopped early has results that are still to be written."""
     stopped = run.phase == "Failed" and run.reason in (TOO_MANY_FAILED, DEADLINE_EXCEEDED)
+    planned = run.progress.total > 0
     lately = run.finished is not None and now - run.finished < EXPORT_WITHIN
-    return stopped and _writes(run) and not run.output and lately
+    return stopped and planned and _writes(run) and not run.output and lately
 
 
 def _writes(run: RunSeen) -> bool:
@@ -212,6 +213,10 @@ def _edit(job: BatchJob | None, run: RunSeen) -> Iterator[Action]:
 
 
 def _go_on(seen: Observed, run: RunSeen) -> Iterator[Action]:
+    if run.phase in ("Planning", "Running") and (deadline := _missed(run)):
+        message = f"it took longer than activeDeadlineSeconds, {deadline:,} s"
+        yield SetRunPhase(run.id, "Failed", (run.phase,), DEADLINE_EXCEEDED, message)
+        return
     suspend = seen.job.spec.suspend if seen.job is not None else run.phase == "Suspended"
     if run.phase == "Planning":
         yield from _plan(seen, run, suspend)
@@ -240,12 +245,13 @@ def _plan(seen: Observed, run: RunSeen, suspend: bool) -> Iterator[Action]:
         yield PatchJob(job.name, suspend=suspend)
 
 
-def _work(seen: Observed, run: RunSeen, suspend: bool) -> Iterator[Action]:
+def _missed(run: RunSeen) -> int | None:
+    """The deadline that a run has missed; None when it has none, or time left."""
     deadline = run.manifest.spec.active_deadline_seconds
-    if run.phase == "Running" and deadline is not None and run.seconds > deadline:
-        message = f"it took longer than activeDeadlineSeconds, {deadline:,} s"
-        yield SetRunPhase(run.id, "Failed", ("Running",), DEADLINE_EXCEEDED, message)
-        return
+    return deadline if deadline is not None and run.seconds > deadline else None
+
+
+def _work(seen: Observed, run: RunSeen, suspend: bool) -> Iterator[Action]:
     if suspend and run.phase != "Suspended":
         since = ("Running", "Paused")
         yield SetRunPhase(run.id, "Suspended", since, "Suspended", "spec.suspend is true")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,13 @@ import pytest
 
 from penstock.errors import AlreadyRunning, InputError
 from penstock.plan import planner
+from penstock.plan.loader import hold
 from penstock.pods.export import export_main
 from penstock.pods.plan import plan_main
 from penstock.sources.items import Item
 from penstock.spec.job import BatchJob
 from penstock.store import ending, runs, shards
-from penstock.store.db import Database
+from penstock.store.db import Database, Statements
 from penstock.store.runs import Run
 from penstock.work.types import CallResult, FailureKind, WorkItem
 from tests.integration.work_support import Scripted, bad, good, manifest, worker
@@ -186,17 +188,46 @@ async def test_export_waits_for_the_end_of_the_work(db: Database, dsn: str, tmp_
     assert (await runs.get(db, run.id)).phase == "Running"
 
 
-async def test_working_time_counts_only_while_running(db: Database, dsn: str) -> None:
+async def looked(db: Database, ago: str) -> None:
+    """The operator's last look was that long ago."""
+    await db.execute("UPDATE run SET driver_seen = now() - $1::text::interval", ago)
+
+
+async def test_working_time_counts_from_planning_to_the_end_but_not_while_it_waits(
+    db: Database, dsn: str
+) -> None:
     run = await opened(db, job())
-    assert await runs.keep_time(db, run.id) == 0.0
-    await plan_main(environ(dsn, run))
-    await db.execute("UPDATE run SET driver_seen = now() - interval '5 seconds'")
+    await looked(db, "5 seconds")
+    await plan_main(environ(dsn, run))  # its signs of life are none of the operator's
     assert await runs.keep_time(db, run.id) == pytest.approx(5.0, abs=2.0)
-    await db.execute("UPDATE run SET driver_seen = now() - interval '5 minutes'")
-    assert await runs.keep_time(db, run.id) < 10.0
-    await runs.set_phase(db, run.id, "Suspended")
-    await db.execute("UPDATE run SET driver_seen = now() - interval '5 seconds'")
-    assert await runs.keep_time(db, run.id) < 10.0
+    await looked(db, "20 seconds")
+    assert await runs.keep_time(db, run.id) == pytest.approx(25.0, abs=3.0)
+    await runs.set_phase(db, run.id, "Exporting")
+    await looked(db, "20 seconds")
+    counted = await runs.keep_time(db, run.id)
+    assert counted == pytest.approx(45.0, abs=4.0)
+
+    await looked(db, "5 minutes")  # the operator was away
+    for phase in ("Exporting", "Paused", "Suspended", "Complete"):
+        await runs.set_phase(db, run.id, phase)
+        assert await runs.keep_time(db, run.id) < counted + 1.0
+        await looked(db, "20 seconds")
+    await db.execute("UPDATE run SET phase = 'Planning'")  # the plan Job is suspended, or queued
+    assert await runs.keep_time(db, run.id, idle=True) < counted + 1.0
+
+
+async def test_keeping_time_waits_for_nobody_and_loses_none(db: Database, dsn: str) -> None:
+    run = await opened(db, job())
+    other = Database(dsn)
+
+    async def plans(transaction: Statements) -> None:
+        await hold(transaction, run)
+        await transaction.execute("UPDATE run SET driver_seen = now() - interval '9 seconds'")
+        assert await asyncio.wait_for(runs.keep_time(db, run.id), 10.0) == 0.0
+
+    await other.together(plans)
+    await other.close()
+    assert await runs.keep_time(db, run.id) == pytest.approx(9.0, abs=2.0)
 
 
 async def test_an_edit_ends_the_work_at_hand(db: Database, dsn: str) -> None:

@@ -16,6 +16,7 @@ from penstock_operator.actions import Notice
 from penstock_operator.cache import Cache, batchjob_key
 from penstock_operator.controller import (
     STATUS_EVERY,
+    idle,
     manifest,
     observe,
     refused_by,
@@ -122,6 +123,16 @@ def test_a_look_says_what_is_not_ours_to_touch() -> None:
     seen = look(raw)
     assert seen.deleting
     assert seen.managed_elsewhere
+
+
+def test_what_keeps_a_batchjob_from_working() -> None:
+    queued = job()
+    queued["spec"]["suspend"] = True
+    ended = {**queued, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    assert not idle(batchjob(), [])
+    assert not idle(batchjob(suspend=False), [job(), ended])
+    assert idle(batchjob(suspend=True), [])
+    assert idle(batchjob(), [job(), queued])
 
 
 @pytest.mark.parametrize(

@@ -277,15 +277,37 @@ def test_suspend_stops_the_workers_and_resume_starts_them_again() -> None:
     )
 
 
-def test_a_run_that_takes_too_long_fails_only_while_it_works() -> None:
-    limited = job(activeDeadlineSeconds=60)
-    late = run(manifest=as_stored(limited), seconds=61.0)
+LIMITED = job(activeDeadlineSeconds=60, output={"file": {"path": "out.csv"}})
+
+
+@pytest.mark.parametrize("phase", ["Planning", "Running"])
+def test_a_run_that_takes_too_long_fails(phase: str) -> None:
+    late = run(phase, as_stored(LIMITED), seconds=61.0)
     message = "it took longer than activeDeadlineSeconds, 60 s"
-    assert actions(seen(run=late, job=limited)) == (
-        SetRunPhase(11, "Failed", ("Running",), "DeadlineExceeded", message),
+    assert actions(seen(run=late, job=LIMITED)) == (
+        SetRunPhase(11, "Failed", (phase,), "DeadlineExceeded", message),
     )
-    suspended = run("Suspended", as_stored(limited), seconds=61.0)
-    assert actions(seen(run=suspended, job=job(suspend=True, activeDeadlineSeconds=60))) == ()
+    intime = run(phase, as_stored(LIMITED), seconds=59.0)
+    assert SetRunPhase not in map(type, actions(seen(run=intime, job=LIMITED)))
+
+
+@pytest.mark.parametrize("phase", ["Suspended", "Paused", "Exporting"])
+def test_a_run_that_waits_or_is_all_but_done_does_not(phase: str) -> None:
+    late = run(phase, as_stored(LIMITED), seconds=61.0)
+    suspended = LIMITED.model_copy(
+        update={"spec": LIMITED.spec.model_copy(update={"suspend": phase == "Suspended"})}
+    )
+    assert SetRunPhase not in map(type, actions(seen(run=late, job=suspended)))
+
+
+@pytest.mark.parametrize(("total", "written"), [(0, False), (3, True)])
+def test_the_results_of_a_late_run_are_written_if_it_was_planned(total: int, written: bool) -> None:
+    progress = Progress("team/products", 1, "Failed", total)
+    late = run(
+        "Failed", as_stored(LIMITED), reason="DeadlineExceeded", finished=990.0, progress=progress
+    )
+    found = actions(seen(run=late, job=LIMITED))
+    assert [one.role for one in found if isinstance(one, CreateJob)] == ["export"] * written
 
 
 def test_scaling_and_limits_are_edited_live() -> None:

@@ -125,7 +125,12 @@ class BatchJobSpec(Model):
         default="Retain", description="What becomes of the results when the job is deleted."
     )
     active_deadline_seconds: Count | None = Field(
-        default=None, description="A run that takes longer fails; what was done stays."
+        default=None,
+        description=(
+            "A run that takes longer fails; what was done stays, and is written. Counted from the "
+            "beginning of the run, planning included, but not while it is suspended or paused; "
+            "once every item is done, the writing of the results is not cut short."
+        ),
     )
     ttl_seconds_after_finished: int | None = Field(
         default=None,

@@ -23,6 +23,7 @@ BAD_RECORD = "bad record"
 """Why items failed that were never tried."""
 MOST_FREQUENT = 10
 
+WORKING_PHASES = ("Planning", "Running", "Exporting")
 OPEN_PHASES = ("Planning", "Running", "Paused", "Suspended", "Exporting")
 ENDED_PHASES = ("Complete", "Failed")
 
@@ -255,10 +256,12 @@ async def edit(db: Statements, run: int, manifest: str) -> None:
     await db.execute(_SQL["edit"], run, manifest)
 
 
-async def keep_time(db: Database, run: int) -> float:
-    """Count the time since the last call as working time while the run is Running; returns the
-    seconds so far. By the database's clock, so it does not matter who calls."""
-    return float(await db.fetchval(_SQL["keep_time"], run) or 0.0)
+async def keep_time(db: Database, run: int, *, idle: bool = False) -> float:
+    """Count the time since the last call as working time, unless the run waits in its phase, or is
+    idle for another reason; returns the seconds so far. By the database's clock, so it does not
+    matter who calls."""
+    counting = () if idle else WORKING_PHASES
+    return float(await db.fetchval(_SQL["keep_time"], run, counting) or 0.0)
 
 
 async def set_suspend(db: Database, run: int, suspend: bool) -> None:

@@ -32,13 +32,14 @@ UPDATE result_set SET part = $2 WHERE id = $1
 
 -- name: hold
 -- A sign of life of driver $2 that plans the run, and a lock until the transaction ends. No row: the
--- run was taken away, or is planned.
-UPDATE run SET driver_seen = now() WHERE id = $1 AND phase = 'Planning'
+-- run was taken away, or is planned. On a cluster it is the operator who was seen last: it keeps time.
+UPDATE run SET driver_seen = CASE owner WHEN '' THEN now() ELSE driver_seen END WHERE id = $1 AND phase = 'Planning'
     AND nullif(driver, '')::jsonb IS NOT DISTINCT FROM nullif($2, '')::jsonb RETURNING id
 
 -- name: claim_plan
 -- Driver $2 plans the run from now on; who planned it before notices at its next step.
-UPDATE run SET driver = $2, driver_seen = now() WHERE id = $1 AND phase = 'Planning' RETURNING id
+UPDATE run SET driver = $2, driver_seen = CASE owner WHEN '' THEN now() ELSE driver_seen END
+WHERE id = $1 AND phase = 'Planning' RETURNING id
 
 -- name: duplicates
 -- Item IDs that occur more than once in a run, with their first positions; at most $3.

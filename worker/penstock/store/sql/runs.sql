@@ -79,11 +79,16 @@ UPDATE run SET output = $2 WHERE id = $1
 UPDATE run SET manifest = $2, revision = revision + 1 WHERE id = $1
 
 -- name: keep_time
--- A gap of more than half a minute is an outage of whoever looks, not work.
-UPDATE run SET driver_seen = now(), active_seconds = active_seconds + CASE
-    WHEN phase = 'Running' AND driver_seen > now() - interval '30 seconds'
-    THEN extract(epoch FROM now() - driver_seen) ELSE 0 END
-WHERE id = $1 RETURNING active_seconds
+-- $2: the phases whose time counts. A gap of more than half a minute is an outage of whoever looks,
+-- not work. While a pod that plans has the row, nobody waits for it: the next look counts for both.
+WITH free AS (SELECT id FROM run WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED),
+kept AS (
+    UPDATE run SET driver_seen = now(), active_seconds = active_seconds + CASE
+        WHEN phase = ANY ($2::text[]) AND driver_seen > now() - interval '30 seconds'
+        THEN extract(epoch FROM now() - driver_seen) ELSE 0 END
+    FROM free WHERE run.id = free.id RETURNING active_seconds
+)
+SELECT coalesce((SELECT active_seconds FROM kept), active_seconds) FROM run WHERE id = $1
 
 -- name: set_suspend
 UPDATE run SET suspend = $2 WHERE id = $1
