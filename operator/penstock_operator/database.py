@@ -84,6 +84,7 @@ class Runs:
             existing=newest.existing,
             shards=newest.shards,
             seconds=seconds,
+            working=newest.phase in runs.WORKING_PHASES and not idle,
             output=progress.output or "",
             progress=progress,
             started=newest.started,

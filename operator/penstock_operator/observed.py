@@ -70,8 +70,8 @@ class RunSeen:
     mine: of this BatchJob, not of an earlier one with the same name. foreign: of a BatchJob of
     another cluster that uses the same database. manifest: what it works by, with all edits taken
     up. shards: how many are not done. seconds: time from planning to the end of writing, without
-    what it was suspended, paused or queued. started, finished: seconds since the epoch, None when
-    it has not come to that.
+    what it was suspended, paused or queued; working: they grow now. started, finished: seconds
+    since the epoch, None when it has not come to that.
     """
 
     id: int
@@ -85,6 +85,7 @@ class RunSeen:
     existing: str
     shards: int
     seconds: float
+    working: bool
     output: str
     progress: Progress
     started: float

@@ -26,6 +26,9 @@ from penstock_operator.crd.status import (
 )
 from penstock_operator.observed import Observed, RunSeen
 
+JITTER = 2.0
+"""Seconds by which the working time of a run may seem to be off: a look takes its time."""
+
 
 def tell(seen: Observed, refusal: str) -> tuple[BatchJobStatus, tuple[Notice, ...]]:
     """The status as it should be, and what to announce. refusal: why the manifest as it stands is
@@ -34,6 +37,7 @@ def tell(seen: Observed, refusal: str) -> tuple[BatchJobStatus, tuple[Notice, ..
     run = seen.run if seen.run is not None and seen.run.mine else None
     if run is not None:
         status = _of_run(run, seen.now)
+        status = status.model_copy(update=_active(run, seen.now, before))
     else:  # what was known of the run stays while nothing better is known
         status = before if seen.database or before.current_run else BatchJobStatus()
     told = conditions(seen, run, refusal, before.conditions or [])
@@ -101,11 +105,24 @@ def _of_run(run: RunSeen, now: float) -> BatchJobStatus:
         throttling=_throttling(progress) if running else None,
         usage=Usage(
             requests=progress.requests,
+            throttled=progress.throttled,
+            retries=progress.retries,
             prompt_tokens=progress.prompt_tokens,
             completion_tokens=progress.completion_tokens,
             cost=progress.cost,
         ),
     )
+
+
+def _active(run: RunSeen, now: float, before: BatchJobStatus) -> dict[str, Any]:
+    """How long it has been at work. As a moment while that grows: the status of a run in which
+    nothing else changes then stays as it is."""
+    if not run.working:
+        return {"active_seconds": round(run.seconds, 1)}
+    since = now - run.seconds
+    told = before.active_since if before.current_run == run.number else None
+    steady = told is not None and abs(told.timestamp() - since) < JITTER
+    return {"active_since": told if steady else _time(since)}
 
 
 def _throughput(progress: Progress) -> Throughput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,7 +57,8 @@ def told_of(progress: Progress) -> dict[str, Any]:
         id=1, number=progress.run, mine=True, foreign=False, phase=progress.phase,
         reason=progress.reason,
         message=progress.message, manifest=job, existing="skip", shards=1,
-        seconds=progress.seconds, output="", progress=progress, started=NOW - progress.seconds,
+        seconds=progress.seconds, working=progress.phase == "Running", output="",
+        progress=progress, started=NOW - progress.seconds,
         finished=None,
     )  # fmt: skip
     observed = Observed(
@@ -72,11 +74,27 @@ def told_of(progress: Progress) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("phase", ["Running", "Paused"])
+def test_the_status_tells_how_long_it_was_at_work(phase: str) -> None:
+    raw = told_of(replace(RAN, phase=phase))
+    passed = 30.0 if phase == "Running" else 0.0
+    assert progress_of(raw, NOW + 30.0).seconds == RAN.seconds + passed
+
+
 def test_the_status_tells_what_a_local_run_shows() -> None:
     found = progress_of(told_of(RAN), NOW)
     for field in (
         *("run", "phase", "total", "skipped", "succeeded", "failed", "seconds", "requests"),
-        *("prompt_tokens", "completion_tokens", "cost", "workers", "in_flight", "concurrency"),
+        *(
+            "throttled",
+            "retries",
+            "prompt_tokens",
+            "completion_tokens",
+            "cost",
+            "workers",
+            "in_flight",
+            "concurrency",
+        ),
         *("items_per_second", "requests_per_second", "throttled_share", "eta_seconds"),
         *("held_back", "failures"),
     ):
@@ -90,7 +108,8 @@ def test_the_end_of_a_run() -> None:
             "Failed",
             ("Failed", "True", "InvalidInput", "items.csv:3: too few columns"),
             startTime="2026-01-01T00:00:00Z",
-            completionTime="2026-01-01T00:01:30Z",
+            completionTime="2026-01-01T09:01:30Z",
+            activeSeconds=90.0,
         ),
         NOW,
     )

@@ -91,6 +91,8 @@ class Usage(Model):
     """What the run has used up."""
 
     requests: Items = Field(default=0, description="Calls, repeated ones included.")
+    throttled: Items = Field(default=0, description="Calls that the provider throttled (429).")
+    retries: Items = Field(default=0, description="Calls that repeat one before them.")
     prompt_tokens: Items = Field(default=0, description="Tokens sent.")
     completion_tokens: Items = Field(default=0, description="Tokens received.")
     cost: float | None = Field(default=None, ge=0, description="Cost, by `spec.price`.")
@@ -132,6 +134,21 @@ class BatchJobStatus(Model):
     )
     start_time: Time | None = Field(default=None, description="When that run began.")
     completion_time: Time | None = Field(default=None, description="When it ended.")
+    active_since: Time | None = Field(
+        default=None,
+        description=(
+            "While time counts: when the run would have begun, had it never waited. How long it "
+            "has been at work is the time since then."
+        ),
+    )
+    active_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description=(
+            "While it waits, and at its end: how long the run was at work, without the time that "
+            "it was suspended, paused or queued."
+        ),
+    )
     estimated_completion_time: Time | None = Field(
         default=None, description="When it will probably end, at its present speed."
     )

@@ -16,9 +16,10 @@ from tests.unit.operator.world import a_job, a_pod, job, run, seen
 
 HALF = Progress(
     "team/products", 1, "Running", 200, skipped=20, succeeded=70, failed=10, requests=120,
-    throttled=6, prompt_tokens=1000, completion_tokens=500, cost=1.5, workers=2, in_flight=30,
-    concurrency=64, items_per_second=12.34, requests_per_second=15.0, throttled_share=0.05,
-    eta_seconds=600.0, held_back="429s at 900 a minute", failures=(("HTTP 400", 10),),
+    throttled=6, retries=4, prompt_tokens=1000, completion_tokens=500, cost=1.5, workers=2,
+    in_flight=30, concurrency=64, items_per_second=12.34, requests_per_second=15.0,
+    throttled_share=0.05, eta_seconds=600.0, held_back="429s at 900 a minute",
+    failures=(("HTTP 400", 10),),
 )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ def test_a_running_job() -> None:
         "message": "run 3: 100 of 200 items done, 10 failed",
         "currentRun": 3,
         "startTime": "1970-01-01T00:01:40Z",
+        "activeSince": "1970-01-01T00:16:39Z",
         "estimatedCompletionTime": "1970-01-01T00:26:40Z",
         "progress": "50%",
         "rate": "12.3/s",
@@ -63,8 +65,28 @@ def test_a_running_job() -> None:
             **{"ratio": 0.05, "effectiveRequestsPerMinute": 900.0, "effectiveConcurrency": 64},
             **{"parallelism": 2, "reason": "429s at 900 a minute", "source": "postgres"},
         },
-        "usage": {"requests": 120, "promptTokens": 1000, "completionTokens": 500, "cost": 1.5},
+        "usage": {
+            **{"requests": 120, "throttled": 6, "retries": 4},
+            **{"promptTokens": 1000, "completionTokens": 500, "cost": 1.5},
+        },
     }
+
+
+def test_working_time_is_told_without_a_new_status_every_second() -> None:
+    first = seen(run=run(seconds=400.0))
+    # A look that came a second late, as it had to wait.
+    second = replace(first, status=told(first).as_json(), now=1031.0, run=run(seconds=430.0))
+    assert told(second) == told(first)
+    waited = replace(second, run=run(seconds=401.0))  # it was paused in between
+    assert told(waited).as_json()["activeSince"] == "1970-01-01T00:10:30Z"
+    another = replace(second, run=run(number=2, seconds=431.5))
+    assert told(another).as_json()["activeSince"] == "1970-01-01T00:09:59Z"
+
+
+@pytest.mark.parametrize("phase", ["Planning", "Paused", "Complete"])
+def test_working_time_of_a_run_that_waits_or_has_ended_is_a_number(phase: str) -> None:
+    status = told(seen(run=run(phase, seconds=61.26, working=False))).as_json()
+    assert (status["activeSeconds"], "activeSince" in status) == (61.3, False)
 
 
 def test_all_but_done_is_not_a_hundred_percent() -> None:
@@ -246,7 +268,9 @@ def test_what_kubernetes_refuses_is_told_until_it_does_not() -> None:
     )  # fmt: skip
     assert status.message == stuck.message
     assert [notice.reason for notice in decide(refused).notices] == ["Refused"]
-    again = replace(refused, status=status.as_json(), now=refused.now + 60)
+    again = replace(
+        refused, status=status.as_json(), now=refused.now + 60, run=run("Planning", seconds=61.0)
+    )
     assert told(again) == status
     assert not decide(again).notices
     mended = replace(again, stuck=None)

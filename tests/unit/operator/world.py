@@ -11,6 +11,7 @@ from typing import Any
 
 from penstock.spec.job import BatchJob
 from penstock.store.progress import Progress
+from penstock.store.runs import WORKING_PHASES
 from penstock_operator import actions as do
 from penstock_operator.observed import JobSeen, Observed, PodSeen, Problem, Role, RunSeen
 
@@ -39,6 +40,7 @@ def run(phase: str = "Running", manifest: BatchJob | None = None, **changes: Any
         "id": 11, "number": 1, "mine": True, "foreign": False, "phase": phase,
         "reason": "", "message": "",
         "manifest": manifest or job(), "existing": "skip", "shards": SHARDS, "seconds": 1.0,
+        "working": phase in WORKING_PHASES,
         "output": "", "started": 100.0, "finished": None,
         "progress": Progress("team/products", 1, phase, 3),
     }  # fmt: skip

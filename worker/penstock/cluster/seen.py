@@ -68,11 +68,8 @@ def _why(status: Mapping[str, Any], phase: str) -> tuple[str, str]:
 
 
 def _elapsed(status: Mapping[str, Any], now: float) -> float:
-    started = _seconds(status.get("startTime"))
-    if started is None:
-        return 0.0
-    ended = _seconds(status.get("completionTime"))
-    return max(0.0, (now if ended is None else ended) - started)
+    since = _seconds(status.get("activeSince"))
+    return float(status.get("activeSeconds") or 0.0) if since is None else max(0.0, now - since)
 
 
 def _seconds(text: str | None) -> float | None:
