@@ -212,7 +212,8 @@ BAD: list[Bad] = [
     Bad(
         "not-writable",
         _OUTPUT,
-        told=Told("Failed", "True", "ExportFailed", ("spec.output.file.path: cannot write /data",)),
+        told=Told("Failed", "True", "InvalidInput", ("spec.output.file.path: cannot write /data",)),
+        mended={"output": {"file": {"path": "/tmp/out.csv"}}, "rerun": 1},
     ),
     _waits("no-map", "StartTakesLong", _FROM_MAP, "ConfigMap late", extra=(
         config_map("late", {"items.csv": "id,text\na,x\n"}),

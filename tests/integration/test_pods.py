@@ -131,6 +131,29 @@ async def test_bad_input_is_kept_with_the_run(db: Database, dsn: str, data: Path
     assert not await db.fetchval("SELECT count(*) FROM item WHERE run = $1", run.id)
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("items.jsonl/out.csv", "items.jsonl is a file, not a folder"),
+        ("..", "it is a folder"),
+        ("items.jsonl", "is the input"),
+        ("out.doc", "no format is known"),
+    ],
+)
+@pytest.mark.parametrize("existing", ["skip", "redrive"])
+async def test_an_output_that_cannot_be_written_is_told_before_any_item_is_read(
+    db: Database, dsn: str, data: Path, path: str, says: str, existing: str
+) -> None:
+    run = await opened(db, job(output={"file": {"path": path}}), existing)
+    if path != "items.jsonl":
+        replace(data, "")
+    with pytest.raises(InputError, match=says):
+        await plan_main(environ(dsn, run))
+    after = await runs.get(db, run.id)
+    assert (after.phase, after.reason) == ("Failed", "InvalidInput")
+    assert says in after.message
+
+
 async def test_a_key_is_not_needed_for_planning(db: Database, dsn: str) -> None:
     key = {"secretKeyRef": {"name": "provider", "key": "token"}}
     run = await opened(db, job(processor={"http": {"url": "http://127.0.0.1:1/", "apiKey": key}}))

@@ -75,9 +75,9 @@ def validate(manifest: Manifest, changes: Set = None) -> None:
         penstock validate job.yaml
         penstock validate job.yaml --set source.limit=10
     """
+    from penstock.export.destination import destination
     from penstock.local.banner import labelled, processor_phrase
     from penstock.local.prepare import base
-    from penstock.local.target import target
     from penstock.spec.secrets import api_key
 
     job = load_job(manifest, changes)
@@ -94,7 +94,7 @@ def validate(manifest: Manifest, changes: Set = None) -> None:
     except InputError as error:
         mistakes += error.mistakes
     try:
-        target(job, directory, None)
+        destination(job, directory)
     except InputError as error:
         mistakes += error.mistakes
     if mistakes:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from penstock.cluster.commands import Target
     from penstock.cluster.kubeconfig import Access
     from penstock.cluster.watching import Since
+    from penstock.export.destination import Destination
     from penstock.local.options import View
-    from penstock.local.target import Target as File
     from penstock.store.progress import Progress
 
 WITH_RESULTS = ("FailurePolicyExceeded", "DeadlineExceeded")
@@ -90,15 +90,15 @@ def submit(
     from penstock.cluster.kubeconfig import Access
     from penstock.cluster.manifest import writes_there
     from penstock.cluster.submit import Person
+    from penstock.export.destination import destination
     from penstock.local.summary import answer
-    from penstock.local.target import target as file_for
     from penstock.local.view import view_for
 
     job, written = load_written(manifest, changes)
     access = on_cluster.within(Access(kubeconfig, context, namespace), job.metadata.namespace)
     meant = Target(access, job.name)
     wanted = output is not None or not writes_there(job)
-    file = file_for(job, manifest.parent, output) if wanted else None
+    file = destination(job, manifest.parent, output) if wanted else None
     where = on_cluster.options_of(access)
     resume = f"penstock resume {job.name}{where}"
     stream = sys.stderr if json else sys.stdout
@@ -143,7 +143,7 @@ def redrive_there(
 
 
 def to_the_end(
-    meant: Target, since: Since, view: View, file: File | None, *, json: bool
+    meant: Target, since: Since, view: View, file: Destination | None, *, json: bool
 ) -> NoReturn:
     """Watch a job, write its results, and end the command as `run` would. Raises InputError when
     the cluster found the manifest or its data wrong."""
@@ -163,7 +163,7 @@ def to_the_end(
 
 
 async def _followed(
-    meant: Target, since: Since, view: View, file: File | None
+    meant: Target, since: Since, view: View, file: Destination | None
 ) -> tuple[Progress, PenstockError | None]:
     """How the job ended, and why its results could not be written where they could not."""
     from penstock.cluster import commands

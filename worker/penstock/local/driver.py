@@ -12,14 +12,13 @@ import time
 from pathlib import Path
 
 from penstock.errors import AlreadyRunning, InputError
+from penstock.export.destination import Destination, destination
 from penstock.export.stored import export
 from penstock.local import identity, logfile
 from penstock.local.database import Home, log_folder, open_database
 from penstock.local.interrupts import Interrupts, interrupts
 from penstock.local.options import Options, Outcome, View
 from penstock.local.prepare import Prepared, base, effective, forget_half_plan, prepare
-from penstock.local.target import Target
-from penstock.local.target import target as find_target
 from penstock.local.workers import Workers
 from penstock.spec.job import BatchJob
 from penstock.store import ending, runs, shards
@@ -47,7 +46,7 @@ async def run(job: BatchJob, manifest: Path | None, options: Options, view: View
     job = effective(job, options)
     if job.spec.suspend:
         raise InputError.at("spec.suspend", "is true; to run it here: --set suspend=false")
-    target = find_target(job, base(manifest), options.output)
+    target = destination(job, base(manifest), options.output)
     workers = Workers(options.workers or 1)
     with interrupts() as taken:
         try:
@@ -68,7 +67,7 @@ async def _run(
     options: Options,
     view: View,
     workers: Workers,
-    target: Target | None,
+    target: Destination | None,
     taken: Interrupts,
 ) -> Outcome:
     async with open_database(options, view.notice) as home:
@@ -102,7 +101,7 @@ class _Drive:
         workers: Workers,
         view: View,
         log_file: Path,
-        target: Target | None,
+        target: Destination | None,
         started: float,
     ) -> None:
         self._db: Database = home.db

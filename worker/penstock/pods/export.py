@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock import jsons
+from penstock.export.destination import destination
 from penstock.export.stored import export
-from penstock.export.target import OUTPUT_FIELD, check_place
-from penstock.export.write import format_of
 from penstock.spec.job import BatchJob
 from penstock.store import ending, runs
 from penstock.store.db import POD_PATIENCE, Database
@@ -42,12 +41,11 @@ async def _export(db: Database, run_id: int, environ: Mapping[str, str]) -> None
         log.info("run %d of %s has nothing to write: %s", run.number, run.job, run.phase)
         return
     job = BatchJob.model_validate(jsons.loads(run.manifest))
-    output = job.spec.output
+    wanted = destination(job, Path.cwd())
     # A pod before this one may have written them and died before it could end the run.
-    if output is not None and output.file is not None and not run.output:
-        path = Path.cwd() / output.file.path
-        check_place(path, OUTPUT_FIELD)
-        rows = await export(db, run, path, format_of(path, output.format), warn=log.warning)
+    if wanted is not None and not run.output:
+        path, format = wanted
+        rows = await export(db, run, path, format, warn=log.warning)
         await runs.set_output(db, run_id, str(path))
         log.info("wrote %d rows to %s", rows, path)
     await ending.close(db, run, job.spec.failure_policy)

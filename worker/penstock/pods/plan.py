@@ -6,7 +6,8 @@ PENSTOCK_JOB           whose run it has to be, NAMESPACE/NAME (default: anybody'
 PENSTOCK_SOURCE        the file that holds the items of `source.configMap`, where that is used
 PENSTOCK_WORKERS       how many worker slots shards are spread over (default 1)
 
-Paths in the manifest are relative to the working directory. A pod that is started again throws away
+Paths in the manifest are relative to the working directory; where results are to be written later
+is looked at now. A pod that is started again throws away
 what the one before it had stored and shuts that one out, should it still live. What is wrong with
 the input is written to the run, which then has Failed.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from penstock import jsons
 from penstock.errors import InputError
+from penstock.export.destination import destination
 from penstock.plan import planner
 from penstock.plan.probe import probed
 from penstock.plan.summary import PlanSummary
@@ -69,6 +71,8 @@ async def _plan(db: Database, run_id: int, environ: Mapping[str, str]) -> None:
 
 async def _store(db: Database, run: Run, environ: Mapping[str, str]) -> PlanSummary:
     job = BatchJob.model_validate(jsons.loads(run.manifest))
+    # The pod that exports has the same volumes. Told by that one, it would come after all the cost.
+    destination(job, Path.cwd())
     request = planner.request_for(job, int(environ.get("PENSTOCK_WORKERS") or 1))
     if run.existing == "redrive":
         previous = await runs.before(db, run)

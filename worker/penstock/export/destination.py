@@ -10,12 +10,12 @@ from penstock.export.write import format_of
 from penstock.sources.files import data_files
 from penstock.spec.job import BatchJob, OutputFormat
 
-Target = tuple[Path, OutputFormat]
+Destination = tuple[Path, OutputFormat]
 """The file that results are written to, and its format."""
 
 
-def target(job: BatchJob, directory: Path, option: Path | None) -> Target | None:
-    """`--output`, relative to here, else `spec.output`, relative to the manifest; None for neither.
+def destination(job: BatchJob, directory: Path, option: Path | None = None) -> Destination | None:
+    """`--output`, relative to here, else `spec.output`, relative to `directory`; None for neither.
 
     Raises InputError when the file cannot be written, or is one the items come from.
     """

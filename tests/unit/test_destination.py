@@ -8,7 +8,7 @@ import pytest
 
 from penstock import jsons
 from penstock.errors import InputError
-from penstock.local.target import target
+from penstock.export.destination import destination
 from penstock.spec.job import BatchJob
 
 
@@ -33,14 +33,14 @@ def test_results_never_replace_the_input(tmp_path: Path, source: str) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "d.csv")
     for output in ("d.csv", "link.csv"):
         with pytest.raises(InputError, match="is the input"):
-            target(job(source, output), tmp_path, None)
+            destination(job(source, output), tmp_path, None)
     with pytest.raises(InputError, match=r"--output: .* is the input"):
-        target(job(source, "out.csv"), tmp_path, tmp_path / "d.csv")
+        destination(job(source, "out.csv"), tmp_path, tmp_path / "d.csv")
 
 
 def test_another_file_is_fine_also_when_the_input_is_gone(tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("old results")
-    assert target(job("d.csv", "out.csv"), tmp_path, None) == (tmp_path / "out.csv", "csv")
+    assert destination(job("d.csv", "out.csv"), tmp_path, None) == (tmp_path / "out.csv", "csv")
 
 
 @pytest.mark.parametrize("text", ["1e400", '{"n": -1E+999}', "[1e309]"])
