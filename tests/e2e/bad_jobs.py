@@ -191,7 +191,7 @@ BAD: list[Bad] = [
     ),
     _unread("csv-broken", 'id,text\na,"never ends\n', "items.csv"),
     _unread("csv-twice", "id,text\na,x\na,y\n", "'a'", "items.csv"),
-    _unread("csv-empty", "id,text\n", "no items"),
+    _unread("csv-empty", "id,text\n", "items.csv", "no row below"),
     _unread("csv-bytes", b"id,text\na,gr\xf6\xdfe\n", "items.csv", "not UTF-8"),
     _unread("no-such-id", "sku,text\na,x\n", "idField", "'id'"),
     _unread("json-broken", '{"id": "a"}\n{"id": \n', "items.jsonl:2", key="items.jsonl"),
