@@ -19,7 +19,7 @@ from penstock.plan.summary import PlanSummary
 from penstock.sources.items import Item
 from penstock.spec.fingerprint import processor_digest
 from penstock.spec.job import BatchJob
-from penstock.store import housekeeping, partitions, runs
+from penstock.store import housekeeping, runs
 from penstock.store.db import Database, Statements
 from penstock.store.queries import load
 from penstock.store.runs import Run
@@ -173,12 +173,15 @@ async def _finish(
 ) -> PlanSummary:
     """Count, cut shards, let the workers in. fresh: the number of items, when none of them is bad
     and none was looked up in earlier results yet."""
-    result_part = await _result_partition(db, run, part)
-    await db.execute(f"ANALYZE {partitions.name('item', part)}")
+    large = bool(part)
+    result_part = await step(
+        db, run, lambda held: held.fetchval(_SQL["place_results"], run.id, large)
+    )
+    await _analyze(db, run, "item", part)
     known = await db.fetchval(_SQL["has_results"], result_part, run.result_set)
     if known:
         # Without figures on what an earlier run wrote, items and results are joined one by one.
-        await db.execute(f"ANALYZE {partitions.name('result', result_part)}")
+        await _analyze(db, run, "result", result_part)
     scope = (
         part, items_run, result_part, run.result_set, run.id, run.existing, run.redrive_reason,
     )  # fmt: skip
@@ -258,26 +261,8 @@ def shard_size(items: int, slots: int) -> int:
     return max(1, min(500, -(-items // (4 * slots))))
 
 
-async def _result_partition(db: Database, run: Run, item_part: int) -> int:
-    """A large run gives its result set a partition of its own while that is still empty, and nobody
-    else works on it: they would go on writing to the old one."""
-
-    async def decide(step: Statements) -> int:
-        part = await step.fetchval(_SQL["lock_result_set"], run.result_set)
-        if not item_part or part:
-            return int(part)
-        if await step.fetchval(_SQL["has_results"], 0, run.result_set):
-            return 0
-        if await step.fetchval(_SQL["working_on"], run.result_set, run.job) is not None:
-            return 0
-        new = int(await step.fetchval(_SQL["new_part"]))
-        key = "part, result_set, item_id"
-        await step.call(lambda c: partitions.make_apart(c, "result", new))
-        await step.call(lambda c: partitions.attach(c, "result", new, key))
-        await step.execute(_SQL["move_result_set"], run.result_set, new)
-        return new
-
-    return await step(db, run, decide)
+async def _analyze(db: Database, run: Run, parent: str, part: int) -> None:
+    await step(db, run, lambda held: held.execute(_SQL["analyze"], run.id, parent, part))
 
 
 async def open_run(

@@ -96,13 +96,12 @@ async def start_over(db: Database, run: int, driver: str) -> bool:
         if await transaction.fetchrow(_PLAN["claim_plan"], run, driver) is None:
             return False
         await _delete_rows(transaction, run)
+        # Its partition, if it came to have one, is filled again: who plans may not be its owner.
+        await transaction.execute(_PLAN["delete_items"], run)
         return True
 
     with db.unhurried():
-        claimed = await db.together(claim)
-        if claimed:
-            await _drop(db, "item", run)
-    return claimed
+        return await db.together(claim)
 
 
 async def _delete_rows(transaction: Statements, run: int) -> None:

@@ -15,6 +15,35 @@ INSERT INTO result_set (name) VALUES ($1)
 ON CONFLICT (name) DO UPDATE SET name = excluded.name
 RETURNING id
 
+-- name: add_items
+-- The items of a small run, into the partition that such runs share: $1 run, then a column each.
+INSERT INTO item (part, run, position, item_id, fingerprint, payload, error)
+SELECT 0, $1, n.*
+FROM unnest($2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::text[]) AS n
+
+-- name: have_items
+-- Whether an item stands already. $1 run, $2 position.
+SELECT EXISTS (SELECT 1 FROM item WHERE part = 0 AND run = $1 AND position = $2)
+
+-- name: begin_items
+-- A table apart for the items of a large run, to be filled with COPY; then it becomes a partition.
+SELECT penstock_begin_items($1)
+
+-- name: end_items
+SELECT penstock_end_items($1)
+
+-- name: delete_items
+-- What an earlier attempt to plan the run has stored, wherever that was.
+DELETE FROM item WHERE part IN (0, $1::bigint) AND run = $1::bigint
+
+-- name: place_results
+-- The part that the results of run $1 are in, perhaps a new one. $2: the run is a large one.
+SELECT penstock_place_results($1, $2)
+
+-- name: analyze
+-- $1 run, $2 item or result, $3 part.
+SELECT penstock_analyze($1, $2, $3)
+
 -- name: lock_result_set
 SELECT part FROM result_set WHERE id = $1 FOR NO KEY UPDATE
 
@@ -22,10 +51,6 @@ SELECT part FROM result_set WHERE id = $1 FOR NO KEY UPDATE
 -- A job, not $2, that has an unfinished run on result set $1.
 SELECT job FROM run WHERE result_set = $1 AND job <> $2 AND phase NOT IN ('Complete', 'Failed')
 ORDER BY id LIMIT 1
-
--- name: new_part
--- The number of a new partition. Each is given once: whoever drops an old one cannot hit a new one.
-SELECT nextval(pg_get_serial_sequence('result_set', 'id'))::int
 
 -- name: move_result_set
 UPDATE result_set SET part = $2 WHERE id = $1

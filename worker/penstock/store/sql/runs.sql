@@ -145,9 +145,10 @@ GROUP BY reason ORDER BY count(*) DESC, reason LIMIT 10
 SELECT id, slot, stats, seen_at > now() - interval '5 seconds' AS fresh FROM worker WHERE run = $1
 
 -- name: worker_seen
--- A worker's sign of life with its totals. Returns what its run wants of it.
+-- A worker's sign of life with its totals. Returns what its run wants of it; nothing is left of a run
+-- that was deleted.
 WITH seen AS (
-    INSERT INTO worker (run, id, slot, stats) VALUES ($1, $2, $3, $4)
+    INSERT INTO worker (run, id, slot, stats) SELECT id, $2, $3, $4 FROM run WHERE id = $1
     ON CONFLICT (run, id) DO UPDATE SET stats = excluded.stats, seen_at = now()
 )
 SELECT phase, suspend, reason, message, revision,
