@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 
 import penstock
 from penstock import jsons
+from penstock.cli.simulate import simulate
 from penstock.errors import InputError
-from penstock.simulate.command import serve, simulate
 from penstock.simulate.options import SimulatorConfig
+from penstock.simulate.serve import serve
 from penstock.simulate.server import running
 
-PROGRAM = "import typer; from penstock.simulate.command import simulate; typer.run(simulate)"
+PROGRAM = "import typer; from penstock.cli.simulate import simulate; typer.run(simulate)"
 
 
 def program() -> typer.Typer:

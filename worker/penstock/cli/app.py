@@ -50,10 +50,10 @@ class Commands(TyperGroup):
         """The command of that name, None if there is none."""
         if cmd_name != "simulate" or self._listing:
             return super().get_command(ctx, cmd_name)
-        from penstock.simulate import command
+        from penstock.cli.simulate import simulate as command
 
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command("simulate", cls=HelpfulCommand)(command.simulate)
+        alone.command("simulate", cls=HelpfulCommand)(command)
         return typer.main.get_command(alone)
 
     def invoke(self, ctx: Any) -> Any:

@@ -1,16 +1,16 @@
-"""`penstock simulate`: the options of a provider on the command line, and its life until Ctrl-C."""
+"""`penstock simulate`: the options of a provider on the command line, or one in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from penstock import jsons
-from penstock.errors import InputError
+from penstock.cli import failures
+from penstock.cli.options import Json, print_json, print_lines
+from penstock.errors import InputError, Mistake
 from penstock.simulate.options import Hints, LimitBy, LimitKind, SimulatorConfig
 from penstock.spec.types import parse_duration
 
@@ -18,6 +18,8 @@ _LIMITS = "Limits"
 _TIME = "Time an answer takes"
 _FAULTS = "Faults"
 _ACCOUNT = "Account and answers"
+_VIRTUAL = "In virtual time"
+_OF_VIRTUAL = {"virtual", "seeds", "algorithm", "json", "seed"}
 
 
 def _duration(text: str) -> float:
@@ -29,6 +31,7 @@ def _duration(text: str) -> float:
 
 
 def simulate(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
@@ -223,6 +226,35 @@ def simulate(
             rich_help_panel=_ACCOUNT, metavar="N", help="Another seed, other latencies and faults."
         ),
     ] = 0,
+    virtual: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SCENARIO.yaml",
+            rich_help_panel=_VIRTUAL,
+            help="Serve nothing: run Penstock's rate control against the provider described here.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=100_000,
+            metavar="N",
+            rich_help_panel=_VIRTUAL,
+            help="Run it so many times, from --seed on; the figures are means.",
+        ),
+    ] = 5,
+    algorithm: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_VIRTUAL,
+            help="What others do instead: aimd, inspect, vector, botocore, llm-d, gradient2, "
+            "vegas, fixed-8.",
+        ),
+    ] = "penstock",
+    json: Json = False,
 ) -> None:
     """Be a provider that throttles, fails and stalls as told.
 
@@ -252,7 +284,18 @@ def simulate(
         penstock simulate --error-share 0.05 --drop-share 0.03 --hang-share 0.01
 
     Then point a job at it: baseURL http://127.0.0.1:8000/v1
+
+    What rate control makes of ten minutes of a provider, within seconds
+    (docs/how-to/virtual-time.md):
+
+        penstock simulate --virtual scenario.yaml --seeds 20
     """
+    if virtual is not None:
+        _refuse_the_others(context)
+        _in_virtual_time(virtual, range(seed, seed + seeds), algorithm, json)
+        return
+    from penstock.simulate.serve import serve
+
     config = SimulatorConfig(
         rpm=rpm,
         tpm=tpm,
@@ -286,41 +329,38 @@ def simulate(
     asyncio.run(serve(config, host, port, ready=_announce))
 
 
-async def serve(
-    config: SimulatorConfig,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    ready: Callable[[str], None] | None = None,
-) -> None:
-    """Serve until SIGINT or SIGTERM, then print what `GET /stats` would say, as one line of JSON.
-
-    ready: called with the base address as soon as calls are taken. Raises InputError when the
-    address cannot be had.
-    """
-    from penstock.simulate.server import Simulator, listening
-
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    simulator = Simulator(config)
-    try:
-        async with listening(simulator, host, port) as address:
-            if ready is not None:
-                ready(address)
-            await stop.wait()
-    except OSError as error:
-        where = f"--host {host} --port {port}"
-        raise InputError.at(where, f"cannot listen there: {error.strerror or error}") from error
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-    print(jsons.dumps(simulator.report()), flush=True)
-
-
 def _announce(address: str) -> None:
     print(
         f"simulator listening on {address} · OpenAI {address}/v1 · Ollama {address} · "
         f"counts {address}/stats · Ctrl-C ends it",
         flush=True,
     )
+
+
+def _refuse_the_others(context: typer.Context) -> None:
+    """A scenario says it all; an option that it would not heed is a mistake."""
+    others = [
+        Mistake("--" + name.replace("_", "-"), "does not go with --virtual; say it in the scenario")
+        for name in context.params
+        if name not in _OF_VIRTUAL and _given(context, name)
+    ]
+    if others:
+        raise InputError(others)
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _in_virtual_time(path: Path, seeds: range, algorithm: str, as_json: bool) -> None:
+    from penstock.virtual import algorithms, draw, trial
+
+    failures.about(str(path))
+    factory = algorithms.find(algorithm)
+    population = draw.load(path)
+    scores = trial.run_all(population, factory, seeds)
+    if as_json:
+        print_json(trial.figures(scores))
+    else:
+        print_lines(trial.lines(population, scores, seeds, algorithm))
