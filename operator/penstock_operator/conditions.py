@@ -15,6 +15,7 @@ PATIENCE = 60.0
 """Seconds that the pods of a Job may take to be made. A Job may back off for longer when its pods
 end, so pods that ended count as made."""
 LONGEST_REASON = 64
+RUN_UNREADABLE = "RunUnreadable"
 MUCH = 0.02
 """Share of throttled calls from which a job counts as throttled."""
 
@@ -118,9 +119,12 @@ def _accepted(seen: Observed, refusal: str) -> _Told:
 
 
 def _why_refused(seen: Observed) -> str:
-    if seen.run is None:
+    run = seen.run or seen.unread
+    if run is None:
         return "RunsLost"
-    return "NameInUse" if seen.run.foreign else "EditRefused"
+    if run.foreign:
+        return "NameInUse"
+    return "EditRefused" if run is seen.run else RUN_UNREADABLE
 
 
 def _mistakes(seen: Observed) -> str:
@@ -133,6 +137,10 @@ def _progressing(seen: Observed, run: RunSeen | None) -> _Told:
         return "Progressing", False, "DatabaseAway", text
     if seen.stuck is not None:
         return "Progressing", False, seen.stuck.reason, seen.stuck.message
+    if seen.unread is not None and seen.unread.mine:
+        if seen.unread.ended:
+            return "Progressing", False, "Finished", ""
+        return "Progressing", False, RUN_UNREADABLE, seen.unread.why
     if run is not None:
         if run.ended:
             return "Progressing", False, "Finished", ""

@@ -25,7 +25,7 @@ from penstock_operator.database import Runs
 from penstock_operator.events import Announcer
 from penstock_operator.kube import BATCH_JOBS, JOBS, PODS, Kube, KubeError, Raw
 from penstock_operator.names import Owner
-from penstock_operator.observed import Observed, Problem, RunSeen
+from penstock_operator.observed import Observed, Problem, RunSeen, UnreadRun
 from penstock_operator.reconcile import decide
 from penstock_operator.seen import job_seen, pod_seen
 
@@ -79,7 +79,7 @@ def idle(raw: Raw, jobs: Iterable[Raw]) -> bool:
 def observe(
     raw: Raw,
     said: Manifest,
-    run: RunSeen | None,
+    run: RunSeen | UnreadRun | None,
     *,
     database: str,
     refused: str,
@@ -100,7 +100,8 @@ def observe(
         managed_elsewhere=bool((raw.get("spec") or {}).get("managedBy")),
         job=said.job,
         mistakes=said.mistakes,
-        run=run,
+        run=run if isinstance(run, RunSeen) else None,
+        unread=run if isinstance(run, UnreadRun) else None,
         database=database,
         refused=refused,
         jobs=tuple(sorted((one for one in job_views if one), key=lambda one: one.name)),
@@ -150,7 +151,8 @@ class Controller:
     async def _look(self, key: Key, raw: Raw) -> Observed:
         uid, now = raw["metadata"]["uid"], self._clock()
         name = "/".join(key)
-        run, database = None, self._connection.why
+        run: RunSeen | UnreadRun | None = None
+        database = self._connection.why
         jobs = self._cache.owned(JOBS, uid)
         if not database:
             try:

@@ -12,13 +12,25 @@ from penstock.store import ending, runs
 from penstock.store.db import Database, Statements
 from penstock.store.observe import Observer
 from penstock.store.progress import Progress
+from penstock.store.runs import Run
 from penstock_operator.actions import BeginExport, CloseRun, EditRun, OpenRun, SetRunPhase
-from penstock_operator.observed import Observed, RunSeen
+from penstock_operator.observed import Observed, RunSeen, UnreadRun
 
 DatabaseAction = OpenRun | EditRun | SetRunPhase | BeginExport | CloseRun
 
 REASONS_EVERY = 10.0
 """Seconds between two countings of failed items by reason, which read the results."""
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """A run whose manifest cannot be read: what it says nevertheless, and what to tell."""
+
+    id: int
+    revision: int
+    rerun: int
+    redrive: int
+    why: str
 
 
 @dataclass
@@ -40,7 +52,7 @@ class Runs:
 
     def __init__(self, db: Database, cluster: str) -> None:
         self._db, self._cluster = db, cluster
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _Known | _Unread] = {}
         self._refused: dict[str, str] = {}
 
     def owner(self, uid: str) -> str:
@@ -56,7 +68,9 @@ class Runs:
         self._known.pop(key, None)
         self._refused.pop(key, None)
 
-    async def look(self, key: str, uid: str, now: float, *, idle: bool = False) -> RunSeen | None:
+    async def look(
+        self, key: str, uid: str, now: float, *, idle: bool = False
+    ) -> RunSeen | UnreadRun | None:
         """The newest run of a job; None when there is none. now: seconds since the epoch. idle:
         somebody keeps it from working, so its time does not count."""
         newest = await runs.newest(self._db, key)
@@ -65,17 +79,21 @@ class Runs:
             return None
         known = self._known.get(key)
         if known is None or (known.id, known.revision) != (newest.id, newest.revision):
-            run = await runs.get(self._db, newest.id)
-            manifest = BatchJob.model_validate(jsons.loads(run.manifest))
-            known = _Known(run.id, run.revision, manifest, Observer(self._db, run))
-            self._known[key] = known
+            known = self._known[key] = self._read(await runs.get(self._db, newest.id))
+        mine = newest.owner == self.owner(uid)
+        foreign = not newest.owner.startswith(self.owner(""))
+        if isinstance(known, _Unread):
+            return UnreadRun(
+                newest.id, newest.number, mine, foreign, newest.phase,
+                known.rerun, known.redrive, newest.finished, known.why,
+            )  # fmt: skip
         seconds = await runs.keep_time(self._db, newest.id, idle=idle)
         progress = await self._progress(known, now, seconds)
         return RunSeen(
             id=newest.id,
             number=newest.number,
-            mine=newest.owner == self.owner(uid),
-            foreign=not newest.owner.startswith(self.owner("")),
+            mine=mine,
+            foreign=foreign,
             phase=newest.phase,
             # Of a moment later: of another phase they would say what is not seen yet.
             reason=progress.reason if progress.phase == newest.phase else "",
@@ -90,6 +108,14 @@ class Runs:
             started=newest.started,
             finished=newest.finished,
         )
+
+    def _read(self, run: Run) -> _Known | _Unread:
+        try:
+            manifest = runs.manifest_of(run)
+        except InputError as error:
+            rerun, redrive = runs.counter(run, "rerun"), runs.counter(run, "redrive")
+            return _Unread(run.id, run.revision, rerun, redrive, str(error))
+        return _Known(run.id, run.revision, manifest, Observer(self._db, run))
 
     async def _progress(self, known: _Known, now: float, seconds: float) -> Progress:
         progress = await known.observer.look(now, seconds=seconds)
@@ -115,7 +141,7 @@ class Runs:
                 await ending.begin_export(self._db, run)
             case CloseRun(run=run):
                 whole = await runs.get(self._db, run)
-                policy = BatchJob.model_validate(jsons.loads(whole.manifest)).spec.failure_policy
+                policy = runs.manifest_of(whole).spec.failure_policy
                 await ending.close(self._db, whole, policy)
 
     async def _open(self, action: OpenRun, seen: Observed) -> None:

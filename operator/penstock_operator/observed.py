@@ -96,16 +96,42 @@ class RunSeen:
         """Nothing more will happen in this run."""
         return self.phase in ENDED_PHASES
 
+    @property
+    def rerun(self) -> int:
+        """`spec.rerun` that it was opened for."""
+        return self.manifest.spec.rerun
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRun:
+    """The newest run of that name, whose manifest this version cannot read: another one has stored
+    it. why: that, and what to do. The rest as in `RunSeen`."""
+
+    id: int
+    number: int
+    mine: bool
+    foreign: bool
+    phase: str
+    rerun: int
+    redrive: int
+    finished: float | None
+    why: str
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen in this run."""
+        return self.phase in ENDED_PHASES
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """One BatchJob with all that belongs to it.
 
     job: the manifest, None when it has mistakes. database: why the database cannot be asked, empty
-    when it could; then run is what it knows (None: no run yet). jobs, pods: of all its runs.
-    refused: what the database said no to at the last try (a result set in use), else empty.
-    status: as the API server has it. now: seconds since the epoch. stuck: what Kubernetes has just
-    said no to.
+    when it could; then run is what it knows, or unread, where that cannot be read (neither: no run
+    yet). jobs, pods: of all its runs. refused: what the database said no to at the last try (a
+    result set in use), else empty. status: as the API server has it. now: seconds since the epoch.
+    stuck: what Kubernetes has just said no to.
     """
 
     name: str
@@ -124,6 +150,7 @@ class Observed:
     status: Mapping[str, Any]
     now: float
     stuck: Problem | None = None
+    unread: UnreadRun | None = None
 
     @property
     def key(self) -> str:

@@ -27,7 +27,7 @@ from penstock_operator.actions import (
     SetRunPhase,
 )
 from penstock_operator.builders.merge import template_code
-from penstock_operator.observed import JobSeen, Observed, Role, RunSeen
+from penstock_operator.observed import JobSeen, Observed, Role, RunSeen, UnreadRun
 
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 SUPERSEDED = "Superseded"
@@ -60,7 +60,7 @@ def parallelism(job: BatchJob, shards: int) -> int:
 
 def refusal(seen: Observed) -> str:
     """Why the manifest as it stands now is not what the job does; empty when it is."""
-    job, run = seen.job, seen.run
+    job, run = seen.job, seen.run or seen.unread
     if lost(seen):
         return (
             f"the database knows nothing of run {_last_known(seen)} of this job: it was emptied or"
@@ -73,10 +73,12 @@ def refusal(seen: Observed) -> str:
         return (
             "another cluster uses the same database and has a job of this name there: name this one"
             " differently, or give each cluster a database of its own; to take its results over,"
-            f" raise spec.rerun to {run.manifest.spec.rerun + 1}"
+            f" raise spec.rerun to {run.rerun + 1}"
         )
     if not run.mine:
         return seen.refused
+    if isinstance(run, UnreadRun):
+        return seen.refused if _replaceable(job, run) else run.why
     field = edits.refused(job, run.manifest)
     if run.ended:
         asked = job.spec.redrive > run.manifest.spec.redrive and not _raised(job, run)
@@ -85,7 +87,7 @@ def refusal(seen: Observed) -> str:
         if asked and field:
             return (
                 f"{field} was edited since: the failed items would get answers to another question;"
-                f" raise spec.rerun instead of spec.redrive, to {run.manifest.spec.rerun + 1}: what"
+                f" raise spec.rerun instead of spec.redrive, to {run.rerun + 1}: what"
                 " failed and what the edit changed runs"
             )
         return seen.refused
@@ -93,31 +95,50 @@ def refusal(seen: Observed) -> str:
         return (
             f"{field} was edited while run {run.number} is under way, which goes on without the"
             " edit; undo it, or give that run up for a new one over what is not done yet: raise"
-            f" spec.rerun to {run.manifest.spec.rerun + 1}"
+            f" spec.rerun to {run.rerun + 1}"
         )
     return seen.refused
+
+
+def _replaceable(job: BatchJob, run: UnreadRun) -> bool:
+    """Whether a run that cannot be read stands in nobody's way: another one is to take its place,
+    or it has ended and is not to be redriven."""
+    return _raised(job, run) or (run.ended and job.spec.redrive <= run.redrive)
 
 
 def _actions(seen: Observed) -> Iterator[Action]:
     if seen.database:
         return
-    run, job = seen.run, seen.job
+    run, job = seen.run or seen.unread, seen.job
     if run is None or not run.mine:
         yield from _begin(seen)
         return
     yield from _leftovers(seen, run)
-    if run.ended:
+    if isinstance(run, UnreadRun):
+        yield from _instead(seen, run)
+    elif run.ended:
         yield from _after(seen, run)
     elif job is not None and _raised(job, run):
-        yield _end(run, SUPERSEDED, "spec.rerun was raised: a newer run takes its place")
+        yield _superseded(run)
     else:
         yield from _edit(job, run)
         yield from _go_on(seen, run)
 
 
+def _instead(seen: Observed, run: UnreadRun) -> Iterator[Action]:
+    """Nothing can be done with a run that cannot be read but to begin another in its place."""
+    if seen.job is not None and _raised(seen.job, run):
+        if run.ended:
+            yield _open(seen.job, seen.job.spec.existing, run.number)
+        else:
+            yield _superseded(run)
+    elif run.ended:
+        yield from _expire(seen, run)
+
+
 def _begin(seen: Observed) -> Iterator[Action]:
     """There is no run of this BatchJob: the first one, after what stands in its way."""
-    run, job = seen.run, seen.job
+    run, job = seen.run or seen.unread, seen.job
     if run is None and lost(seen):
         for old in seen.jobs:  # they name runs that may be others' now
             if not old.ended and not old.deleting:
@@ -134,7 +155,8 @@ def lost(seen: Observed) -> bool:
     """Whether the database knows nothing of a BatchJob that had a run: it was emptied or replaced.
     Nothing is run again, and paid for again, before somebody edits the BatchJob."""
     edited = seen.generation > int(seen.status.get("observedGeneration") or 0)
-    return seen.run is None and not seen.database and _last_known(seen) > 0 and not edited
+    found = seen.run or seen.unread
+    return found is None and not seen.database and _last_known(seen) > 0 and not edited
 
 
 def _last_known(seen: Observed) -> int:
@@ -145,15 +167,19 @@ def _open(job: BatchJob, existing: str, last: int) -> OpenRun:
     return OpenRun(last + 1, edits.as_stored(job), existing)
 
 
-def _end(run: RunSeen, reason: str, message: str) -> SetRunPhase:
+def _superseded(run: RunSeen | UnreadRun) -> SetRunPhase:
+    return _end(run, SUPERSEDED, "spec.rerun was raised: a newer run takes its place")
+
+
+def _end(run: RunSeen | UnreadRun, reason: str, message: str) -> SetRunPhase:
     return SetRunPhase(run.id, "Failed", OPEN_PHASES, reason, message)
 
 
-def _raised(job: BatchJob, run: RunSeen) -> bool:
-    return job.spec.rerun > run.manifest.spec.rerun
+def _raised(job: BatchJob, run: RunSeen | UnreadRun) -> bool:
+    return job.spec.rerun > run.rerun
 
 
-def _leftovers(seen: Observed, run: RunSeen) -> Iterator[Action]:
+def _leftovers(seen: Observed, run: RunSeen | UnreadRun) -> Iterator[Action]:
     """Jobs that nobody needs and that would not end by themselves."""
     over = run.finished is not None and seen.now - run.finished > LINGER
     for job in seen.jobs:
@@ -186,7 +212,12 @@ def _after(seen: Observed, run: RunSeen) -> Iterator[Action]:
             yield CreateJob("export", run.number, run.id, run.manifest)
         if export is None or not export.ended:
             return
-    ttl = job.spec.ttl_seconds_after_finished if job is not None else None
+    yield from _expire(seen, run)
+
+
+def _expire(seen: Observed, run: RunSeen | UnreadRun) -> Iterator[Action]:
+    """The end of the BatchJob itself."""
+    ttl = seen.job.spec.ttl_seconds_after_finished if seen.job is not None else None
     if ttl is not None and run.finished is not None and seen.now - run.finished >= ttl:
         yield DeleteBatchJob()
 
@@ -343,7 +374,7 @@ def _why(seen: Observed, job: JobSeen) -> str:
 
 
 def _again(seen: Observed, actions: tuple[Action, ...]) -> float | None:
-    run = seen.run
+    run = seen.run or seen.unread
     if seen.database or seen.refused:
         return 10.0
     if actions:
@@ -352,10 +383,12 @@ def _again(seen: Observed, actions: tuple[Action, ...]) -> float | None:
         return None if seen.job is None else 10.0
     if run.ended:
         return _until_over(seen, run)
+    if isinstance(run, UnreadRun):
+        return 15.0
     return 15.0 if run.phase in ("Paused", "Suspended") else 3.0
 
 
-def _until_over(seen: Observed, run: RunSeen) -> float | None:
+def _until_over(seen: Observed, run: RunSeen | UnreadRun) -> float | None:
     """Seconds until a run that has ended needs something once more."""
     ttl = seen.job.spec.ttl_seconds_after_finished if seen.job is not None else None
     past = seen.now - run.finished if run.finished is not None else 0.0

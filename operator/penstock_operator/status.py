@@ -70,7 +70,7 @@ def _phase(seen: Observed, run: RunSeen | None, before: BatchJobStatus) -> Phase
     if run is not None:
         phase: Any = "Suspended" if suspended(seen, run) else run.phase
         return phase  # type: ignore[no-any-return]
-    if seen.database or before.phase in ENDED_PHASES:
+    if seen.database or seen.unread is not None or before.phase in ENDED_PHASES:
         return before.phase or "Pending"
     return "Failed" if seen.job is None else "Pending"
 

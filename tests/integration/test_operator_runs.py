@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from penstock.errors import InputError
 from penstock.pods.export import export_main
 from penstock.pods.plan import plan_main
 from penstock.spec.job import BatchJob
 from penstock.store import runs
 from penstock.store.db import Database
+from penstock.work.main import work_main
 from penstock.work.types import CallResult, FailureKind, WorkItem
-from penstock_operator.actions import Action, CreateJob, Decision, DeleteJob, PatchJob
+from penstock_operator.actions import (
+    Action,
+    CreateJob,
+    Decision,
+    DeleteBatchJob,
+    DeleteJob,
+    PatchJob,
+)
 from penstock_operator.database import Runs
-from penstock_operator.observed import JobSeen, Observed, RunSeen
+from penstock_operator.observed import JobSeen, Observed, RunSeen, UnreadRun
 from penstock_operator.reconcile import decide
 from tests.integration.work_support import Scripted, bad, good, manifest, worker
 
@@ -39,7 +48,9 @@ class Cluster:
         run = await self.runs.look("team/job", self.uid, time.time())
         return Observed(
             name="job", namespace="team", uid=self.uid, generation=1, deleting=False,
-            managed_elsewhere=False, job=self.job, mistakes=(), run=run, database="",
+            managed_elsewhere=False, job=self.job, mistakes=(), database="",
+            run=run if isinstance(run, RunSeen) else None,
+            unread=run if isinstance(run, UnreadRun) else None,
             refused=self.runs.refused("team/job"), jobs=tuple(self.jobs.values()), pods=(),
             status={}, now=time.time(),
         )  # fmt: skip
@@ -191,3 +202,85 @@ async def test_a_live_edit_reaches_the_run(db: Database, dsn: str, job: BatchJob
     assert after is not None
     assert after.manifest.spec.rate_limit.requests_per_minute == 6000
     assert (await runs.get(db, after.id)).revision == 1
+
+
+async def stored_by_another_version(db: Database) -> None:
+    """The manifests of all runs have a field that this version does not know."""
+    await db.execute(
+        "UPDATE run SET revision = revision + 1, manifest ="
+        " jsonb_set(manifest::jsonb, '{spec,sharding}', '{\"perShard\": 5}')::text"
+    )
+
+
+async def test_a_run_of_another_version_is_told_and_a_rerun_takes_its_place(
+    db: Database, dsn: str, job: BatchJob
+) -> None:
+    cluster = Cluster(db, dsn, job)
+    await cluster.step()
+    await cluster.step()
+    await stored_by_another_version(db)
+    for edit in ({}, {"rateLimit": {"requestsPerMinute": 60}}, {"redrive": 1}):
+        cluster.job = with_spec(job, **edit)
+        decision = await cluster.step()
+        assert decision.actions == ()
+        assert decision.status is not None
+        told = {one.type: one for one in decision.status.conditions or ()}
+        for kind in ("Accepted", "Progressing"):
+            assert (told[kind].status, told[kind].reason) == ("False", "RunUnreadable")
+            assert "sharding.perShard" in told[kind].message
+            assert "raise spec.rerun to 1" in told[kind].message
+    cluster.job = with_spec(job, rerun=1)
+    run = await cluster.to_the_end()
+    assert (run.number, run.phase, run.progress.succeeded) == (2, "Complete", 5)
+
+
+async def test_an_ended_run_of_another_version_stays_as_it_is(
+    db: Database, dsn: str, job: BatchJob
+) -> None:
+    cluster = Cluster(db, dsn, job)
+    await cluster.to_the_end()
+    await stored_by_another_version(db)
+    decision = await cluster.step()
+    assert decision.status is not None
+    told = {one.type: one for one in decision.status.conditions or ()}
+    assert (told["Accepted"].status, told["Progressing"].reason) == ("True", "Finished")
+    cluster.job = with_spec(job, redrive=1)
+    decision = await cluster.step()
+    assert decision.status is not None
+    assert "raise spec.rerun to 1" in (decision.status.message or "")
+    cluster.job = with_spec(job, ttlSecondsAfterFinished=0)
+    assert [type(one) for one in decide(await cluster.look()).actions] == [DeleteBatchJob]
+    cluster.job = with_spec(job, rerun=1)
+    assert (await cluster.to_the_end()).number == 2
+
+
+async def test_a_batch_job_of_the_name_of_one_of_another_version_begins_a_run(
+    db: Database, dsn: str, job: BatchJob
+) -> None:
+    old = Cluster(db, dsn, job)
+    await old.step()
+    await stored_by_another_version(db)
+    new = Cluster(db, dsn, job)
+    new.uid = "uid-2"
+    assert ((await new.to_the_end()).number) == 2
+
+
+@pytest.mark.parametrize(
+    ("main", "phase"),
+    [(plan_main, "Planning"), (work_main, "Running"), (export_main, "Exporting")],
+)
+async def test_a_pod_that_finds_a_manifest_of_another_version_says_so(
+    db: Database,
+    dsn: str,
+    job: BatchJob,
+    main: Callable[[dict[str, str]], Awaitable[object]],
+    phase: str,
+) -> None:
+    cluster = Cluster(db, dsn, job)
+    await cluster.step()
+    await db.execute("UPDATE run SET phase = $1", phase)
+    await stored_by_another_version(db)
+    with pytest.raises(InputError, match=r"raise spec\.rerun to 1") as told:
+        await main({"PENSTOCK_DATABASE_URL": dsn, "PENSTOCK_RUN": "1"})
+    assert told.value.exit_code == 2
+    assert "run 1 of team/job: its manifest was stored by another version" in str(told.value)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.errors import NotFound
+from penstock.errors import InputError, NotFound
+from penstock.local import commands
+from penstock.local.options import Options
 from penstock.plan import planner
 from penstock.store import runs, shards
 from penstock.store.db import Database
@@ -64,3 +66,15 @@ async def test_never_fewer_than_none_are_skipped(db: Database) -> None:
     await db.execute("UPDATE shard SET succeeded = 12 WHERE run = $1", run.id)
     await runs.settle_skipped(db, run.id)
     assert (await runs.get(db, run.id)).skipped == 0
+
+
+async def test_a_job_of_another_version_is_told_of_and_can_be_deleted(
+    db: Database, dsn: str
+) -> None:
+    await driven(db)  # its manifest says nothing
+    await runs.driver_gone(db, 1, ME, 0.0)
+    options = Options(database=dsn)
+    with pytest.raises(InputError, match=r"another version of Penstock.*`penstock delete job`"):
+        await commands.status("job", options)
+    await commands.delete("job", options, results=False)
+    assert await runs.latest(db, "job") is None

@@ -120,7 +120,7 @@ class _Chooser:
         step = decide.next_step(
             job,
             latest,
-            BatchJob.model_validate(jsons.loads(latest.manifest)) if latest else None,
+            runs.manifest_of(latest) if latest else None,
             force=options.force,
             redrive=options.redrive,
             reason=options.reason or "",

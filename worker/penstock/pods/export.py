@@ -14,10 +14,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from penstock import jsons
 from penstock.export.destination import destination
 from penstock.export.stored import export
-from penstock.spec.job import BatchJob
 from penstock.store import ending, runs
 from penstock.store.db import POD_PATIENCE, Database
 
@@ -40,7 +38,7 @@ async def _export(db: Database, run_id: int, environ: Mapping[str, str]) -> None
     if run.phase not in ("Exporting", "Failed"):
         log.info("run %d of %s has nothing to write: %s", run.number, run.job, run.phase)
         return
-    job = BatchJob.model_validate(jsons.loads(run.manifest))
+    job = runs.manifest_of(run)
     wanted = destination(job, Path.cwd())
     # A pod before this one may have written them and died before it could end the run.
     if wanted is not None and not run.output:

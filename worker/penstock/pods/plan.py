@@ -28,7 +28,6 @@ from penstock.plan import planner
 from penstock.plan.probe import probed
 from penstock.plan.summary import PlanSummary
 from penstock.sources.items import check_source, read_items
-from penstock.spec.job import BatchJob
 from penstock.spec.source import FileSource, Source
 from penstock.store import housekeeping, runs
 from penstock.store.db import POD_PATIENCE, Database
@@ -70,7 +69,7 @@ async def _plan(db: Database, run_id: int, environ: Mapping[str, str]) -> None:
 
 
 async def _store(db: Database, run: Run, environ: Mapping[str, str]) -> PlanSummary:
-    job = BatchJob.model_validate(jsons.loads(run.manifest))
+    job = runs.manifest_of(run)
     # The pod that exports has the same volumes. Told by that one, it would come after all the cost.
     destination(job, Path.cwd())
     request = planner.request_for(job, int(environ.get("PENSTOCK_WORKERS") or 1))

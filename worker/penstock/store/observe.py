@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from penstock import jsons
-from penstock.spec.job import BatchJob
 from penstock.store import runs
 from penstock.store.db import Database
 from penstock.store.progress import Progress, TimeSplit
@@ -21,7 +19,7 @@ class Observer:
 
     def __init__(self, db: Database, run: Run) -> None:
         self._db, self._run = db, run
-        job = BatchJob.model_validate(jsons.loads(run.manifest))
+        job = runs.manifest_of(run)
         self._price = job.spec.price
         self._samples: deque[tuple[float, int, int, int]] = deque()
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import asyncpg
+from pydantic import ValidationError
 
 from penstock import jsons
 from penstock.errors import InputError, NotFound
+from penstock.spec.job import BatchJob
+from penstock.spec.mistakes import in_words
 from penstock.store.db import Database, Statements
 from penstock.store.queries import load
 
@@ -173,6 +176,30 @@ def check_job(run: Run, environ: Mapping[str, str]) -> None:
         raise InputError.at(
             "PENSTOCK_RUN", f"run {run.id} belongs to another job than {meant}: another database?"
         )
+
+
+def manifest_of(run: Run) -> BatchJob:
+    """The manifest that a run works by. Raises InputError when this version cannot read what
+    another one has stored."""
+    try:
+        return BatchJob.model_validate(jsons.loads(run.manifest))
+    except ValidationError as error:
+        first = in_words(BatchJob, error.errors(include_url=False)[0])
+    if run.owner:
+        rerun = f"raise spec.rerun to {counter(run, 'rerun') + 1} to run what has no result"
+    else:
+        rerun = f"`penstock delete {run.job}` (its results stay), then `penstock run` starts anew"
+    raise InputError.at(
+        f"run {run.number} of {run.job}",
+        "its manifest was stored by another version of Penstock, and this one cannot read it"
+        f" ({first}); {rerun}",
+    )
+
+
+def counter(run: Run, name: str) -> int:
+    """`spec.rerun` or `spec.redrive` of a run's manifest, also of one that cannot be read."""
+    spec = jsons.loads(run.manifest).get("spec") or {}
+    return int(spec.get(name) or 0)
 
 
 async def newest_of_all(db: Database) -> list[Run]:

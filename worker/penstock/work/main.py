@@ -21,7 +21,6 @@ import sys
 import uuid
 from collections.abc import Mapping
 
-from penstock import jsons
 from penstock.rate.controller import RateConfig, RateController
 from penstock.spec.job import BatchJob
 from penstock.spec.secrets import api_key
@@ -109,7 +108,7 @@ class _Service:
                     return EXIT_DONE if end is End.FINISHED else EXIT_DRAINED
 
     async def _work(self, run: runs.Run) -> End:
-        job = BatchJob.model_validate(jsons.loads(run.manifest))
+        job = runs.manifest_of(run)
         processor = build(job, api_key=api_key(job.spec.processor, self._environ))
         owner = self._environ.get("PENSTOCK_OWNER") or f"{self._slot}-{uuid.uuid4().hex[:8]}"
         controller = RateController(_rate_config(job))
