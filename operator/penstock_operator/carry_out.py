@@ -7,6 +7,7 @@ is. What Kubernetes answers goes into the cache at once, so that the next look s
 from __future__ import annotations
 
 from penstock_operator import names
+from penstock_operator.access import Access
 from penstock_operator.actions import (
     Action,
     BeginExport,
@@ -32,8 +33,11 @@ from penstock_operator.settings import Settings
 class Effects:
     """Carries out actions. May raise DatabaseError and KubeError."""
 
-    def __init__(self, kube: Kube, runs: Runs, cache: Cache, settings: Settings) -> None:
+    def __init__(
+        self, kube: Kube, runs: Runs, cache: Cache, settings: Settings, access: Access
+    ) -> None:
         self._kube, self._runs, self._cache, self._settings = kube, runs, cache, settings
+        self._access = access
 
     async def carry_out(self, action: Action, seen: Observed) -> None:
         """Do it, unless it is done already."""
@@ -55,10 +59,9 @@ class Effects:
                     await self._delete(BATCH_JOBS, batchjob)
 
     async def _create_job(self, action: CreateJob, owner: Owner) -> None:
+        address = await self._access.of(owner)
         try:
-            await self._kube.create(
-                SECRETS, database_secret(owner, self._settings.worker_database_url)
-            )
+            await self._kube.create(SECRETS, database_secret(owner, address.secret, address.url))
         except KubeError as error:
             if not error.exists:  # its name tells its content and its owner: it is ours
                 raise
@@ -69,6 +72,7 @@ class Effects:
             action.run_id,
             action.manifest,
             self._settings,
+            secret=address.secret,
             parallelism=action.parallelism,
             suspend=action.suspend,
         )

@@ -49,10 +49,12 @@ def job_name(batchjob: str, run: int, role: Role) -> str:
     return fitting(batchjob, _LONGEST_JOB - len(end)) + end
 
 
-def secret_name(owner: Owner, url: str) -> str:
+def secret_name(owner: Owner, url: str, role: str = "") -> str:
     """The Secret that holds the address of the database: another address, another name. Another
-    name as well for a BatchJob that was made again: the Secret of the old one is about to go."""
-    code = hashlib.sha256(f"{owner.uid} {_fingerprint(url)}".encode()).hexdigest()[:_HASH]
+    name as well for a BatchJob that was made again: the Secret of the old one is about to go.
+    role: that it holds the address for, in place of the user in the url."""
+    told = f"{owner.uid} {_fingerprint(url)} {role}".rstrip()
+    code = hashlib.sha256(told.encode()).hexdigest()[:_HASH]
     end = f"-db-{code}"
     return fitting(owner.name, _LONGEST - len(end)) + end
 

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from penstock.errors import DatabaseError, PenstockError
 from penstock.store.db import Database
 from penstock_operator import handlers, resync, sweep, tally
+from penstock_operator.access import Access
 from penstock_operator.cache import Cache, Key
 from penstock_operator.carry_out import Effects
 from penstock_operator.connection import Connection
@@ -92,7 +93,8 @@ class Operator:
                 group.create_task(self._watch(), name="watches")
                 cluster = await self._identify()
                 runs = Runs(runs_db, cluster)
-                effects = Effects(self._kube, runs, self._cache, self._settings)
+                access = Access(runs_db, cluster, self._settings)
+                effects = Effects(self._kube, runs, self._cache, self._settings, access)
                 controller = Controller(self._kube, self._cache, runs, effects, self._connection)
                 for number in range(WORKERS):
                     look = self._look(controller)

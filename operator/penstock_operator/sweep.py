@@ -1,4 +1,4 @@
-"""Runs of BatchJobs that are gone: their rows go too, and with deletionPolicy Delete the results.
+"""Runs of BatchJobs that are gone: rows and role go, and with deletionPolicy Delete the results.
 
 Nothing holds up the deletion of a BatchJob (no finalizer), so what it leaves in the database is
 found afterwards. That a watch or a listing does not show a BatchJob is no proof: before anything is
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from penstock import jsons
 from penstock.errors import AlreadyRunning
-from penstock.store import housekeeping, owned, runs
+from penstock.store import housekeeping, owned, roles, runs
 from penstock.store.db import Database
 from penstock.store.owned import OwnedRun
 from penstock_operator.kube import BATCH_JOBS, METADATA_ONLY, Kube, KubeError
@@ -71,6 +71,10 @@ class Sweep:
             if await self._gone(orphan):
                 await self._remove(orphan)
                 count += len(orphan.runs)
+        # Also those of a sweep before this one that was interrupted here.
+        dropped = await roles.drop_unused(self._db)
+        if dropped:
+            log.info("dropped %d database role(s) of jobs that are gone", dropped)
         return count
 
     async def _gone(self, orphan: Orphan) -> bool:

@@ -18,7 +18,7 @@ from penstock.spec.names import LONGEST_JOB_NAME
 from penstock_operator.builders.jobs import build
 from penstock_operator.builders.merge import template_mistakes
 from penstock_operator.builders.secret import database_secret
-from penstock_operator.names import Owner
+from penstock_operator.names import Owner, secret_name
 from penstock_operator.observed import JobSeen, PodSeen
 from penstock_operator.seen import job_seen, pod_seen
 from tests.e2e.kube import Object
@@ -43,7 +43,7 @@ def place(namespaces: Namespaces) -> Iterator[Namespace]:
     made.kube.patch(f"/api/v1/namespaces/{made.name}", warn)
     made.create(
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "worker"}},
-        database_secret(Owner("own", made.name, UID), "postgresql://127.0.0.1:1/x"),
+        database_secret(Owner("own", made.name, UID), "own-db-1", "postgresql://127.0.0.1:1/x"),
     )
     yield made
     namespaces.delete(made)
@@ -52,9 +52,12 @@ def place(namespaces: Namespaces) -> Iterator[Namespace]:
 def check(place: Namespace, job: BatchJob) -> None:
     """Lets the API server judge the Secret, the Jobs and their pods, and keep nothing of it."""
     owner = Owner(job.name, place.name, UID)
-    objects: list[Object] = [database_secret(owner, URL)]
+    name = secret_name(owner, URL)
+    objects: list[Object] = [database_secret(owner, name, URL)]
     for role in ROLES:
-        built = build(role, owner, 12, 345, job, SETTINGS, parallelism=1, suspend=False)
+        built = build(
+            role, owner, 12, 345, job, SETTINGS, secret=name, parallelism=1, suspend=False
+        )
         template = built["spec"]["template"]
         named = {**template["metadata"], "name": f"pod-{role}"}
         objects += [built, {**template, "apiVersion": "v1", "kind": "Pod", "metadata": named}]
@@ -94,8 +97,10 @@ def started(place: Namespace, cluster: Target, name: str, **spec: Any) -> str:
     owner = Owner(name, place.name, UID)
     settings = replace(SETTINGS, image=cluster.images["worker"], pull_secrets=())
     job = manifest({"name": name}, scaling={"maxParallelism": 1}, **spec)
-    secret = database_secret(owner, URL)
-    built = build("work", owner, 1, 1, job, settings, parallelism=1, suspend=False)
+    secret = database_secret(owner, f"{name}-db", URL)
+    built = build(
+        "work", owner, 1, 1, job, settings, secret=f"{name}-db", parallelism=1, suspend=False
+    )
     for one in (secret, built):
         # There is no such BatchJob, and what belongs to none is removed.
         del one["metadata"]["ownerReferences"]

@@ -10,6 +10,7 @@ import pytest
 
 from penstock.store.db import Database
 from penstock_operator import resync
+from penstock_operator.access import Access
 from penstock_operator.actions import CreateJob, DeleteBatchJob, DeleteJob, Notice, PatchJob
 from penstock_operator.cache import Cache
 from penstock_operator.carry_out import Effects
@@ -44,8 +45,11 @@ class Stage:
             image=cluster.images["worker"],
             pull_policy="IfNotPresent",
             pull_secrets=(),
+            job_roles=False,
         )
-        self.effects = Effects(kube, Runs(Database(NOWHERE), "none"), self.cache, settings)
+        db = Database(NOWHERE)
+        access = Access(db, "none", settings)
+        self.effects = Effects(kube, Runs(db, "none"), self.cache, settings, access)
 
     def restarted(self) -> Stage:
         """As after a restart: nothing is known yet."""

@@ -107,7 +107,14 @@ JOB = BatchJob.model_validate(
     }
 )
 SETTINGS = Settings(
-    "postgresql://o@db/p", "postgresql://w@db/p", "ops", (), "worker:1", "Never", ()
+    "postgresql://o@db/p",
+    "postgresql://w@db/p",
+    "ops",
+    (),
+    "worker:1",
+    "Never",
+    (),
+    job_roles=False,
 )
 BATCHJOB: dict[str, Any] = {
     "apiVersion": "penstock.dev/v1alpha1",
@@ -119,7 +126,9 @@ BATCHJOB: dict[str, Any] = {
 def made(role: Any, run: int = 1, uid: str = "u-1") -> dict[str, Any]:
     """A Job as the operator makes it."""
     owner = Owner("products", "team", uid)
-    return build(role, owner, run, 7, JOB, SETTINGS, parallelism=1, suspend=False)
+    return build(
+        role, owner, run, 7, JOB, SETTINGS, secret="products-db-1", parallelism=1, suspend=False
+    )
 
 
 def test_the_pod_is_the_jobs_own_without_what_it_does_not_need() -> None:

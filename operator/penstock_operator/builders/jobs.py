@@ -42,13 +42,14 @@ def build(
     manifest: BatchJob,
     settings: Settings,
     *,
+    secret: str,
     parallelism: int,
     suspend: bool,
 ) -> dict[str, Any]:
     """The Job of a role in a run, as JSON. The template of the manifest must have no mistakes.
 
-    run: number of the run; run_id: its number in the database. parallelism: pods of the work Job;
-    the other two have one.
+    run: number of the run; run_id: its number in the database. secret: name of the Secret with the
+    address of the database. parallelism: pods of the work Job; the other two have one.
     """
     metadata = manifest.metadata
     return {
@@ -70,7 +71,7 @@ def build(
             "suspend": suspend,
             "podReplacementPolicy": "Failed",
             "ttlSecondsAfterFinished": TTL_SECONDS,
-            "template": pod_template(role, owner, run, run_id, manifest, settings),
+            "template": pod_template(role, owner, run, run_id, manifest, settings, secret),
         },
     }
 

@@ -13,7 +13,7 @@ from penstock.spec.processor import Processor, SecretKeyRef
 from penstock.spec.secrets import variable_name
 from penstock_operator.builders.merge import CONTAINER, RESERVED, RESERVED_PATH, merged
 from penstock_operator.builders.secret import URL_KEY
-from penstock_operator.names import Owner, annotations_of, labels, secret_name
+from penstock_operator.names import Owner, annotations_of, labels
 from penstock_operator.observed import Role
 from penstock_operator.settings import Settings
 
@@ -28,9 +28,15 @@ _SOURCE_PATH = f"{RESERVED_PATH}/source"
 
 
 def pod_template(
-    role: Role, owner: Owner, run: int, run_id: int, manifest: BatchJob, settings: Settings
+    role: Role,
+    owner: Owner,
+    run: int,
+    run_id: int,
+    manifest: BatchJob,
+    settings: Settings,
+    secret: str,
 ) -> dict[str, Any]:
-    """The pod template of a Job: its metadata and spec."""
+    """The pod template of a Job: its metadata and spec. secret: as in `build`."""
     plain = {
         "metadata": {
             "labels": labels(owner.name, run, role),
@@ -39,7 +45,7 @@ def pod_template(
                 "kubectl.kubernetes.io/default-container": CONTAINER,
             },
         },
-        "spec": _spec(role, owner, run_id, manifest, settings),
+        "spec": _spec(role, owner, run_id, manifest, settings, secret),
     }
     pod = merged(plain, manifest.spec.template)
     spec = pod["spec"] = {**pod["spec"], "restartPolicy": "Never"}
@@ -51,7 +57,7 @@ def pod_template(
 
 
 def _spec(
-    role: Role, owner: Owner, run_id: int, manifest: BatchJob, settings: Settings
+    role: Role, owner: Owner, run_id: int, manifest: BatchJob, settings: Settings, secret: str
 ) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [{"name": _TMP, "emptyDir": {}}]
     mounts: list[dict[str, Any]] = [{"name": _TMP, "mountPath": "/tmp"}]
@@ -78,7 +84,7 @@ def _spec(
             {
                 "name": CONTAINER,
                 "imagePullPolicy": settings.pull_policy,
-                "env": _environment(role, owner, run_id, manifest, settings),
+                "env": _environment(role, owner, run_id, manifest, secret),
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "capabilities": {"drop": ["ALL"]},
@@ -96,9 +102,8 @@ def _spec(
 
 
 def _environment(
-    role: Role, owner: Owner, run_id: int, manifest: BatchJob, settings: Settings
+    role: Role, owner: Owner, run_id: int, manifest: BatchJob, secret: str
 ) -> list[dict[str, Any]]:
-    secret = secret_name(owner, settings.worker_database_url)
     variables: list[dict[str, Any]] = [
         _from_secret("PENSTOCK_DATABASE_URL", secret, URL_KEY),
         {"name": "PENSTOCK_RUN", "value": str(run_id)},

@@ -9,19 +9,18 @@ from penstock_operator.names import (
     annotations_of,
     labels_of_all,
     owner_reference,
-    secret_name,
 )
 
 URL_KEY = "url"
 
 
-def database_secret(owner: Owner, url: str) -> dict[str, Any]:
+def database_secret(owner: Owner, name: str, url: str) -> dict[str, Any]:
     """Its name depends on the address and its content never changes: made once, never read."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": secret_name(owner, url),
+            "name": name,
             "namespace": owner.namespace,
             "labels": labels_of_all(owner.name),
             "annotations": annotations_of(owner),

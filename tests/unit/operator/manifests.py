@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock.spec.job import BatchJob
 from penstock_operator.builders.jobs import build
-from penstock_operator.names import Owner
+from penstock_operator.names import Owner, secret_name
 from penstock_operator.observed import Role
 from penstock_operator.settings import Settings
 
@@ -20,7 +20,9 @@ SETTINGS = Settings(
     image="example.com/penstock-worker:0.1",
     pull_policy="IfNotPresent",
     pull_secrets=("registry",),
+    job_roles=False,
 )
+SECRET = secret_name(OWNER, URL)
 ROLES: tuple[Role, ...] = ("plan", "work", "export")
 
 
@@ -42,4 +44,6 @@ def manifest(metadata: dict[str, Any] | None = None, **spec: Any) -> BatchJob:
 
 def built(role: Role, job: BatchJob, *, parallelism: int = 3, suspend: bool = False) -> Any:
     """The Job of a role in the second run, which is number 77 of the database."""
-    return build(role, OWNER, 2, 77, job, SETTINGS, parallelism=parallelism, suspend=suspend)
+    return build(
+        role, OWNER, 2, 77, job, SETTINGS, secret=SECRET, parallelism=parallelism, suspend=suspend
+    )

@@ -9,9 +9,9 @@ import pytest
 
 from penstock_operator.builders.merge import template_code
 from penstock_operator.builders.secret import database_secret
-from penstock_operator.names import annotations_of, secret_name
+from penstock_operator.names import annotations_of
 from penstock_operator.observed import Role
-from tests.unit.operator.manifests import OWNER, ROLES, SETTINGS, URL, built, manifest
+from tests.unit.operator.manifests import OWNER, ROLES, SECRET, SETTINGS, URL, built, manifest
 
 CONFIG_MAP = {"configMap": {"name": "products", "key": "tv.jsonl"}}
 API_KEY = {"secretKeyRef": {"name": "openai", "key": "api-key"}}
@@ -176,7 +176,7 @@ def test_what_a_pod_is_told(role: Role) -> None:
     assert environment(role, scaling={"maxParallelism": 4}) == {
         "PENSTOCK_DATABASE_URL": {
             "name": "PENSTOCK_DATABASE_URL",
-            "valueFrom": {"secretKeyRef": {"name": secret_name(OWNER, URL), "key": "url"}},
+            "valueFrom": {"secretKeyRef": {"name": SECRET, "key": "url"}},
         },
         "PENSTOCK_RUN": "77",
         "PENSTOCK_JOB": "shop/tv",
@@ -231,8 +231,8 @@ def test_what_queues_jobs_is_passed_on(role: Role) -> None:
 
 
 def test_the_secret() -> None:
-    secret = database_secret(OWNER, URL)
-    assert secret["metadata"]["name"] == secret_name(OWNER, URL)
+    secret = database_secret(OWNER, SECRET, URL)
+    assert secret["metadata"]["name"] == SECRET
     assert secret["metadata"]["namespace"] == "shop"
     assert secret["metadata"]["ownerReferences"][0]["uid"] == OWNER.uid
     assert secret["immutable"] is True

@@ -99,6 +99,7 @@ def test_a_secret_is_named_by_its_address_without_telling_it() -> None:
     assert name == secret_name(owner(), URL)
     assert name != secret_name(owner(), URL + "2")
     assert name != secret_name(owner(uid="u-2"), URL), "the BatchJob was made again"
+    assert name != secret_name(owner(), URL, "penstock_job_1"), "it has another user"
 
 
 def test_labels() -> None:
