@@ -63,6 +63,10 @@ bench: $(STAMP) ## measure everything beside plain scripts, ten minutes; writes 
 bench-long: $(STAMP) ## memory over a million items, half an hour; writes bench/results-long.md
 	$(BIN)/python -m bench --long
 
+.PHONY: bench-rate
+bench-rate: $(STAMP) ## rate control in virtual time: promises, peers, pictures; writes bench/results-rate.md
+	$(BIN)/python -m bench.rate
+
 .PHONY: bench-operator
 bench-operator: $(STAMP) ## fifty BatchJobs at once on the cluster: memory, time and API calls of the operator
 	$(BIN)/python -m pytest -s -m load tests/e2e

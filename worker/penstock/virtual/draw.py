@@ -87,10 +87,13 @@ class _End(Random):
 
 def _validated(value: Any) -> Scenario:
     try:
-        return Scenario.model_validate(value, by_alias=True, by_name=False)
+        scenario = Scenario.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as error:
         found = [in_words(Scenario, one) for one in error.errors(include_url=False)]
         raise InputError(found) from None
+    if mistakes := scenario.mistakes():
+        raise InputError(mistakes)
+    return scenario
 
 
 def _drawn(value: Any, at: _Place, pick: _Pick) -> Any:

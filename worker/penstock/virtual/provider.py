@@ -90,7 +90,7 @@ class Bills:
     def draw(self) -> tuple[int, int]:
         """(estimated, real) tokens of the next call, at least 1 each."""
         told, rng = self._described, self._rng
-        real = rng.lognormvariate(self._mu, told.sigma)
+        real = min(rng.lognormvariate(self._mu, told.sigma), told.max or math.inf)
         off = rng.uniform(-told.estimate_error, told.estimate_error)
         return max(1, round(real * (1 + told.estimate_bias) * (1 + off))), max(1, round(real))
 

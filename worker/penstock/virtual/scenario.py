@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from penstock.errors import Mistake
 from penstock.simulate.limits import FixedWindow, Limiter, SlidingWindow, TokenBucket
 from penstock.spec.types import Count, Duration, Model
 
@@ -42,6 +43,7 @@ class Tokens(Model):
 
     mean: float = Field(default=1000.0, ge=1, description="Tokens of a call on average.")
     sigma: float = Field(default=0.8, ge=0, le=3, description="Spread; 0 is none.")
+    max: Count | None = Field(default=None, description="No call costs more.")
     estimate_error: float = Field(
         default=0.0, ge=0, lt=1, description="The client's estimate is off by up to this share."
     )
@@ -144,6 +146,26 @@ class Scenario(Model):
     kill: list[Kill] = Field(default=[], description="Pods that die.")
     database_away: list[Away] = Field(default=[], description="When pods cannot talk.")
     jobs: list[Job] = Field(default=[], description="Several jobs with one budget.")
+
+    def mistakes(self) -> list[Mistake]:
+        """What does not fit together, each with its path."""
+        found = []
+        pods = len(self.job_of_pod)
+        if self.items is None and self.warmup >= self.duration:
+            found.append(Mistake("warmup", "is not shorter than duration: nothing would count"))
+        if self.concurrency.min > self.concurrency.max:
+            found.append(Mistake("concurrency.min", "is more than concurrency.max"))
+        for place, kill in enumerate(self.kill):
+            if kill.pod >= pods:
+                message = f"there is no pod {kill.pod}; they are 0 to {pods - 1}"
+                found.append(Mistake(f"kill[{place}].pod", message))
+        for place, away in enumerate(self.database_away):
+            if away.to <= away.from_:
+                found.append(Mistake(f"databaseAway[{place}].to", "is not after from"))
+        for place, job in enumerate(self.jobs):
+            if job.end is not None and job.end <= job.start:
+                found.append(Mistake(f"jobs[{place}].end", "is not after its start"))
+        return found
 
     @property
     def all_jobs(self) -> list[Job]:
