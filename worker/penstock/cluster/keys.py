@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from penstock.errors import InputError
+from penstock.errors import ClusterError, InputError
 from penstock.spec.job import BatchJob
 from penstock.spec.processor import ApiKey
 from penstock.spec.secrets import variable_name
@@ -71,6 +71,19 @@ class Key:
             "--yes",
             f"needed to make the Secret {self.name} from {self.variable} when nobody can be asked;"
             f" or make it yourself: {self.command(namespace)}",
+        )
+
+    def not_allowed(self, namespace: str, why: ClusterError) -> ClusterError:
+        """Whoever submits may make no Secret."""
+        name = (
+            f", and name it in the manifest: {self.where}:"
+            f" {{secretKeyRef: {{name: {self.name}, key: {self.entry}}}}}"
+            if self.ours
+            else ""
+        )
+        return ClusterError(
+            f"the Secret {self.name} cannot be made for you ({why}). Somebody who may has to make"
+            f" it in {namespace}: {self.command(namespace)}{name}"
         )
 
 

@@ -57,9 +57,11 @@ async def submit(
     body = manifest_for(job, written, staged=staged, key=key, there=there)
     made: list[tuple[Any, str]] = []
     if key is not None and key.value:
-        await _make_secret(api, namespace, job, key)
-        made.append((SECRETS, key.name))
-        person.say(f"Secret {key.name} made from {key.variable}")
+        if await _make_secret(api, namespace, job, key):
+            made.append((SECRETS, key.name))
+            person.say(f"Secret {key.name} made from {key.variable}")
+        else:
+            person.say(f"Secret {key.name} is there, and you may not change it: it stays as it is")
     try:
         if staged is not None:
             await api.apply(CONFIG_MAPS, namespace, staged.config_map)
@@ -74,7 +76,7 @@ async def submit(
         if error.status in (400, 422):
             raise InputError.at("", str(error)) from error
         raise
-    await _own(api, namespace, applied, staged, key)
+    await _own(api, namespace, applied, staged, key, person)
     if there is None:
         return Since(applied["metadata"]["generation"])
     return await _again(api, namespace, there, applied, staged, person)
@@ -136,18 +138,38 @@ def _is_going(metadata: Mapping[str, Any], there: Raw | None) -> bool:
     return bool(owners) and (there is None or there["metadata"]["uid"] not in owners)
 
 
-async def _make_secret(api: Api, namespace: str, job: BatchJob, key: Key) -> None:
+async def _make_secret(api: Api, namespace: str, job: BatchJob, key: Key) -> bool:
+    """Make or renew the Secret. False when there is one that must not be changed; raises
+    ClusterError when none may be made."""
     secret = key.secret(job.name)
-    if not key.ours:
+    if key.ours:
+        encoded = {name: base64.b64encode(value.encode()).decode()
+                   for name, value in secret.pop("stringData").items()}  # fmt: skip
+        secret["data"] = encoded
+        try:
+            await api.apply(SECRETS, namespace, secret)
+            return True
+        except Refused as error:
+            if not error.forbidden:
+                raise
+    try:
         await api.create(SECRETS, namespace, secret)
-        return
-    encoded = {name: base64.b64encode(value.encode()).decode()
-               for name, value in secret.pop("stringData").items()}  # fmt: skip
-    await api.apply(SECRETS, namespace, {**secret, "data": encoded})
+        return True
+    except Refused as error:
+        if error.exists and key.ours:
+            return False
+        if error.forbidden:
+            raise key.not_allowed(namespace, error) from error
+        raise
 
 
 async def _own(
-    api: Api, namespace: str, applied: Raw, staged: Staged | None, key: Key | None
+    api: Api,
+    namespace: str,
+    applied: Raw,
+    staged: Staged | None,
+    key: Key | None,
+    person: Person,
 ) -> None:
     """What was made for the job goes with it."""
     owner = changing.owner_reference(applied)
@@ -156,7 +178,12 @@ async def _own(
         await api.apply(CONFIG_MAPS, namespace, {**staged.config_map, "metadata": metadata})
     if key is not None and key.ours and key.value:
         body = {"metadata": {"ownerReferences": [owner]}}
-        await api.merge(SECRETS, namespace, key.name, body)
+        try:
+            await api.merge(SECRETS, namespace, key.name, body)
+        except Refused as error:
+            if not error.forbidden:
+                raise
+            person.say(f"Secret {key.name} stays when the job is deleted: you may not change it")
 
 
 async def _clear(api: Api, namespace: str, name: str, staged: Staged | None) -> None:
