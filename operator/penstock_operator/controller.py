@@ -140,7 +140,7 @@ class Controller:
         seen = await self._look(key, raw)
         decision = decide(seen)
         trouble = await self._act(decision, seen)
-        stuck = refused_by(trouble)
+        stuck = refused_by(trouble, seen.namespace)
         if stuck is not None:  # told at once; the queue tries again, ever more rarely
             decision = decide(replace(seen, stuck=stuck))
         again = await self._tell(decision, seen)
@@ -240,7 +240,7 @@ class Controller:
         self._announcer.forget(uid)
 
 
-def refused_by(trouble: KubeError | DatabaseError | None) -> Problem | None:
+def refused_by(trouble: KubeError | DatabaseError | None, namespace: str) -> Problem | None:
     """What Kubernetes says no to, so that someone has to see to it; None for what passes. Pure."""
     if not isinstance(trouble, KubeError):
         return None
@@ -251,6 +251,14 @@ def refused_by(trouble: KubeError | DatabaseError | None) -> Problem | None:
         )
         return Problem(
             "Refused", f"Kubernetes refuses what is made of this manifest: {said}; {advice}"
+        )
+    if trouble.exists:  # only of a Job that is not ours does this come so far
+        return Problem(
+            "JobNameTaken",
+            f"The Job {trouble.about} is wanted here, and there is one of that name that is not"
+            " this BatchJob's: somebody else's, or left by a deleted BatchJob of the same name. If"
+            f" nobody needs it: kubectl delete job {trouble.about} -n {namespace}; once it is gone,"
+            " this goes on by itself",
         )
     if trouble.status == 403:
         return Problem("Forbidden", f"Kubernetes forbids it: {said}; it is tried again by itself")

@@ -52,11 +52,14 @@ LEASES = Kind("Lease", "/apis/coordination.k8s.io/v1", "leases")
 class KubeError(PenstockError):
     """The API server refused, or did not answer. status: of HTTP, 0 without an answer. reason: the
     API's own word for it. named: whether the answer is about that very object, not about its kind
-    or namespace."""
+    or namespace. about: the name of the object that the answer is about."""
 
-    def __init__(self, what: str, status: int, reason: str, message: str, named: bool) -> None:
+    def __init__(
+        self, what: str, status: int, reason: str, message: str, named: bool, about: str = ""
+    ) -> None:
         super().__init__(f"{what}: {message}")
         self.status, self.reason, self.message, self.named = status, reason, message, named
+        self.about = about
 
     @property
     def missing(self) -> bool:
@@ -229,5 +232,6 @@ def _object(data: bytes) -> Raw:
 def _refusal(what: str, status: int, data: bytes, name: str) -> KubeError:
     said = _object(data)
     message = said.get("message") or data[:200].decode(errors="replace").strip() or str(status)
-    named = bool(name) and (said.get("details") or {}).get("name") == name
-    return KubeError(what, status, str(said.get("reason") or ""), str(message), named)
+    about = str((said.get("details") or {}).get("name") or "")
+    named = bool(name) and about == name
+    return KubeError(what, status, str(said.get("reason") or ""), str(message), named, about)

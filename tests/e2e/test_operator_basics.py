@@ -46,6 +46,8 @@ async def test_a_batchjob_comes_to_its_end_and_leaves_nothing(
             counts = done["status"]["itemCounts"]
             assert (counts["succeeded"], counts["failed"]) == (ITEMS, 0)
             assert done["status"]["phase"] == "Complete"
+            assert done["status"]["activeSeconds"] > 0
+            assert done["status"]["usage"]["requests"] == ITEMS + done["status"]["usage"]["retries"]
             assert not done["metadata"].get("finalizers")
             assert "kopf" not in str(done)
 

@@ -294,7 +294,7 @@ def test_what_kubernetes_says_no_to_is_told_and_what_passes_is_not(
     status: int, reason: str
 ) -> None:
     message = 'strict decoding error: unknown field "spec.template.spec.nodeSelectr"'
-    found = refused_by(KubeError("create Job team", status, "", message, False))
+    found = refused_by(KubeError("create Job team", status, "", message, False), "team")
     assert (found.reason if found else "") == reason
     if found:
         assert message in found.message
@@ -302,14 +302,23 @@ def test_what_kubernetes_says_no_to_is_told_and_what_passes_is_not(
 
 def test_nothing_secret_is_told_of_a_refusal() -> None:
     message = 'Invalid value: "postgresql://me:Jericho-17@db/x"'
-    found = refused_by(KubeError("create Job team", 422, "Invalid", message, False))
+    found = refused_by(KubeError("create Job team", 422, "Invalid", message, False), "team")
     assert found is not None
     assert "Jericho" not in found.message
 
 
 def test_an_absent_database_is_no_refusal() -> None:
-    assert refused_by(DatabaseError("away")) is None
-    assert refused_by(None) is None
+    assert refused_by(DatabaseError("away"), "team") is None
+    assert refused_by(None, "team") is None
+
+
+def test_a_name_that_another_job_has_is_told_with_the_way_out() -> None:
+    message = 'jobs.batch "products-1-plan" already exists'
+    error = KubeError("create Job", 409, "AlreadyExists", message, False, "products-1-plan")
+    found = refused_by(error, "team")
+    assert found is not None
+    assert found.reason == "JobNameTaken"
+    assert "kubectl delete job products-1-plan -n team" in found.message
 
 
 def test_prometheus_is_told_of_looks_calls_and_phases() -> None:
