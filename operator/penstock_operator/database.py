@@ -15,11 +15,9 @@ from penstock.store.progress import Progress
 from penstock.store.runs import Run
 from penstock_operator.actions import BeginExport, CloseRun, EditRun, OpenRun, SetRunPhase
 from penstock_operator.observed import Observed, RunSeen, UnreadRun
+from penstock_operator.reasons import Reasons
 
 DatabaseAction = OpenRun | EditRun | SetRunPhase | BeginExport | CloseRun
-
-REASONS_EVERY = 10.0
-"""Seconds between two countings of failed items by reason, which read the results."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class _Unread:
     why: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Known:
     """What need not be asked again of a run: it changes with the revision only."""
 
@@ -41,17 +39,16 @@ class _Known:
     revision: int
     manifest: BatchJob
     observer: Observer
-    failures: tuple[tuple[str, int], ...] = ()
-    counted: float = 0.0
-    failed: int = 0
+    reasons: Reasons
 
 
 class Runs:
-    """The runs of all BatchJobs. cluster: tells this cluster's BatchJobs from those of others that
-    use the same database. Every method may raise DatabaseError."""
+    """The runs of all BatchJobs. aside: a connection for what may take long. cluster: tells this
+    cluster's BatchJobs from those of others that use the same database. Every method may raise
+    DatabaseError."""
 
-    def __init__(self, db: Database, cluster: str) -> None:
-        self._db, self._cluster = db, cluster
+    def __init__(self, db: Database, aside: Database, cluster: str) -> None:
+        self._db, self._aside, self._cluster = db, aside, cluster
         self._known: dict[str, _Known | _Unread] = {}
         self._refused: dict[str, str] = {}
 
@@ -115,16 +112,14 @@ class Runs:
         except InputError as error:
             rerun, redrive = runs.counter(run, "rerun"), runs.counter(run, "redrive")
             return _Unread(run.id, run.revision, rerun, redrive, str(error))
-        return _Known(run.id, run.revision, manifest, Observer(self._db, run))
+        reasons = Reasons(self._aside, run.id)
+        return _Known(run.id, run.revision, manifest, Observer(self._db, run), reasons)
 
     async def _progress(self, known: _Known, now: float, seconds: float) -> Progress:
         progress = await known.observer.look(now, seconds=seconds)
-        if progress.failed != known.failed and (
-            now - known.counted >= REASONS_EVERY or progress.phase in runs.ENDED_PHASES
-        ):
-            progress = await known.observer.look(now, seconds=seconds, failures=True)
-            known.failures, known.failed, known.counted = progress.failures, progress.failed, now
-        return replace(progress, failures=known.failures)
+        ended = progress.phase in runs.ENDED_PHASES
+        reasons = await known.reasons.look(progress.failed, now, ended=ended)
+        return replace(progress, failures=reasons)
 
     async def carry_out(self, action: DatabaseAction, seen: Observed) -> None:
         """Do it, unless it is done already."""

@@ -82,6 +82,9 @@ class Operator:
         runs_db = Database(
             self._settings.database_url, name="penstock-operator", command_timeout=STATEMENT
         )
+        aside_db = Database(
+            self._settings.database_url, name="penstock-operator-aside", command_timeout=STATEMENT
+        )
         sweep_db = Database(self._settings.database_url, name="penstock-operator-sweep")
         try:
             async with asyncio.TaskGroup() as group:
@@ -92,7 +95,7 @@ class Operator:
                 await self._first_listing()
                 group.create_task(self._watch(), name="watches")
                 cluster = await self._identify()
-                runs = Runs(runs_db, cluster)
+                runs = Runs(runs_db, aside_db, cluster)
                 access = Access(runs_db, cluster, self._settings)
                 effects = Effects(self._kube, runs, self._cache, self._settings, access)
                 controller = Controller(self._kube, self._cache, runs, effects, self._connection)
@@ -106,6 +109,7 @@ class Operator:
                 group.create_task(self._every(tally.EVERY, self._tell, later=True))
         finally:
             await runs_db.close()
+            await aside_db.close()
             await sweep_db.close()
 
     async def _identify(self) -> str:

@@ -16,9 +16,10 @@ from penstock.pods.export import export_main
 from penstock.pods.plan import plan_main
 from penstock.spec.job import BatchJob
 from penstock.store import runs
-from penstock.store.db import Database
+from penstock.store.db import Database, Statements
 from penstock.work.main import work_main
 from penstock.work.types import CallResult, FailureKind, WorkItem
+from penstock_operator import reasons
 from penstock_operator.actions import (
     Action,
     CreateJob,
@@ -38,7 +39,7 @@ class Cluster:
 
     def __init__(self, db: Database, dsn: str, job: BatchJob) -> None:
         self.db, self.dsn, self.job = db, dsn, job
-        self.runs = Runs(db, "cluster-1")
+        self.runs = Runs(db, db, "cluster-1")
         self.uid = "uid-1"
         self.jobs: dict[str, JobSeen] = {}
         self.roles: list[str] = []
@@ -284,3 +285,55 @@ async def test_a_pod_that_finds_a_manifest_of_another_version_says_so(
         await main({"PENSTOCK_DATABASE_URL": dsn, "PENSTOCK_RUN": "1"})
     assert told.value.exit_code == 2
     assert "run 1 of team/job: its manifest was stored by another version" in str(told.value)
+
+
+async def test_reasons_that_cannot_be_counted_in_time_are_all_that_is_missing(
+    db: Database, dsn: str, job: BatchJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reasons, "AT_END", 0.1)
+    cluster = Cluster(db, dsn, job)
+    cluster.failing = (1, 2)
+    await cluster.to_the_end()
+
+    aside, other, now = Database(dsn), Database(dsn), time.time()
+    looking = Runs(db, aside, "cluster-1")
+
+    async def look(after: float) -> RunSeen:
+        found = await looking.look("team/job", "uid-1", now + after)
+        assert isinstance(found, RunSeen)
+        return found
+
+    async def held(transaction: Statements) -> None:
+        """As long as millions of rows would take."""
+        await transaction.execute("LOCK TABLE result IN ACCESS EXCLUSIVE MODE")
+        first = await look(0.0)
+        assert (first.phase, first.progress.failed, first.progress.failures) == ("Complete", 2, ())
+        pid = await aside.fetchval("SELECT pg_backend_pid()")
+        assert (await look(reasons.EVERY - 1)).progress.failures == ()
+        assert await aside.fetchval("SELECT pg_backend_pid()") == pid  # it is a good connection yet
+
+    await other.together(held)
+    assert (await look(reasons.EVERY - 1)).progress.failures == ()  # not again so soon
+    assert (await look(reasons.EVERY + 60)).progress.failures == (("HTTP 400", 2),)
+    await other.close()
+    await aside.close()
+
+
+async def test_a_slow_count_of_reasons_makes_the_next_one_rarer(
+    db: Database, dsn: str, job: BatchJob
+) -> None:
+    cluster = Cluster(db, dsn, job)
+    cluster.failing = (1, 2)
+    await cluster.to_the_end()
+    other, counting = Database(dsn), reasons.Reasons(db, 1)
+
+    async def held(transaction: Statements) -> None:
+        await transaction.execute("LOCK TABLE result IN ACCESS EXCLUSIVE MODE")
+        assert await counting.look(2, 1000.0, ended=False) == ()
+
+    await other.together(held)
+    await other.close()
+    waits = reasons.RARER * reasons.WITHIN
+    assert await counting.look(2, 1000.0 + waits - 1.0, ended=False) == ()
+    assert await counting.look(2, 1000.0 + 3 * waits, ended=False) == (("HTTP 400", 2),)
+    assert await counting.look(3, 1000.0 + 3 * waits, ended=False) == (("HTTP 400", 2),)

@@ -303,10 +303,28 @@ async def totals(db: Statements, run: int) -> asyncpg.Record:
     return row
 
 
-async def failures(db: Database, run: Run) -> tuple[tuple[str, int], ...]:
-    """Failed items by reason, the ten most frequent."""
+async def failures(
+    db: Database, run: Run, *, within: float | None = None
+) -> tuple[tuple[str, int], ...]:
+    """Failed items by reason, the ten most frequent. Raises TimeoutError when counting them takes
+    longer than `within` seconds."""
+
+    async def count(connection: asyncpg.Connection) -> list[asyncpg.Record] | None:
+        try:
+            async with connection.transaction():
+                if within is not None:
+                    await connection.execute(f"SET LOCAL statement_timeout = {within * 1000:.0f}")
+                found: list[asyncpg.Record] = await connection.fetch(
+                    _SQL["failures"], run.result_part, run.result_set, run.id
+                )
+                return found
+        except asyncpg.QueryCanceledError:
+            return None
+
     with db.unhurried():
-        rows = await db.fetch(_SQL["failures"], run.result_part, run.result_set, run.id)
+        rows = await db.call(count)
+    if rows is None:
+        raise TimeoutError(f"it takes longer than {within} s")
     found = [(row["reason"] or "failed", row["count"]) for row in rows]
     if bad := run.counted.get("badRecords", 0):
         found.append((BAD_RECORD, bad))
