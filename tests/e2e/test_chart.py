@@ -63,7 +63,10 @@ def _values(cluster: Target, namespace: Namespace, **more: Any) -> Object:
     }
 
 
-OWN_DATABASE = {"existingSecret": {"name": "db", "key": "address", "workerKey": "pooled"}}
+OWN_DATABASE = {
+    "existingSecret": {"name": "db", "key": "address", "workerKey": "pooled"},
+    "jobRoles": False,
+}
 EVERYTHING = {
     "fullnameOverride": "batch",
     "database": OWN_DATABASE,
@@ -179,6 +182,7 @@ def test_values_reach_the_operator(namespace: Namespace, cluster: Target) -> Non
     plain = {one["name"]: one["value"] for one in container["env"] if "value" in one}
     assert plain == {
         "PENSTOCK_NAMESPACES": "",
+        "PENSTOCK_JOB_ROLES": "false",
         "PENSTOCK_WORKER_IMAGE": "registry.example/penstock-worker:0.1.0",
         "PENSTOCK_IMAGE_PULL_POLICY": "IfNotPresent",
         "PENSTOCK_IMAGE_PULL_SECRETS": "a,b",

@@ -314,3 +314,15 @@ async def test_what_no_job_needs_is_refused(
             continue
         pytest.fail(f"it was allowed: {statement}")
     assert await operator.db.fetch("SELECT * FROM run ORDER BY id") == before
+
+
+async def test_many_runs_of_others_cost_a_job_nothing(operator: Operator) -> None:
+    run = await operator.opened("one", job())
+    url = await operator.address("one")
+    await operator.db.execute(
+        "INSERT INTO run (job, number, result_set, manifest, existing, role)"
+        " SELECT 'other', n, 1, '{}', 'skip', 'penstock_job_' || n FROM generate_series(1, 3000) n"
+    )
+    async with connected(url) as pod:
+        found = await pod.fetch("EXPLAIN SELECT * FROM shard WHERE run = $1", run.id)
+    assert "Index Cond: (role = (CURRENT_USER)::text)" in "\n".join(row[0] for row in found)

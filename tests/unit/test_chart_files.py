@@ -80,6 +80,7 @@ def _compare(value: dict[str, Any], schema: dict[str, Any], path: str) -> None:
         ("worker.image.name", "x"),
         ("database.url", "postgresql://u:p@h/d"),
         ("database.existingSecret.workerKey", "workers"),  # of which Secret?
+        ("database.jobRoles", "yes"),
         ("bundledPostgres.persistence.size", "ten"),
         ("bundledPostgres.maxConnections", "300"),
         ("crds.install", "yes"),
