@@ -23,6 +23,9 @@ from penstock_operator.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_TIMEOUT = 10.0
+_TURNED_AWAY = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.ProtocolViolationError)
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -38,11 +41,12 @@ class Access:
     def __init__(self, db: Database, cluster: str, settings: Settings) -> None:
         self._db, self._cluster, self._settings = db, cluster, settings
         self._place: roles.Place | None = None
+        self._let_in: bool | None = None
         self._told: set[str] = set()
 
     async def of(self, owner: Owner) -> Address:
-        """The address for the pods of a BatchJob; its role, if any, exists then and reaches all runs
-        that there are of it. Raises DatabaseError."""
+        """The address for the pods of a BatchJob; its role, if any, then exists and reaches all its
+        runs. Raises DatabaseError."""
         if self._settings.job_roles:
             address = await self._with_role(owner)
             if address is not None:
@@ -67,9 +71,10 @@ class Access:
         except asyncpg.InsufficientPrivilegeError as error:
             self._tell(f"the database refuses to make theirs: {error}")
             return None
-        return Address(
-            secret_name(owner, url, role), with_user(url, role, password, place.database)
-        )
+        address = with_user(url, role, password, place.database)
+        if self._let_in is None:
+            self._let_in = await self._is_let_in(address)
+        return None if self._let_in is False else Address(secret_name(owner, url, role), address)
 
     async def _known_place(self) -> roles.Place:
         if self._place is None:
@@ -78,6 +83,19 @@ class Access:
                 await roles.admit_anew(self._db, place)
             self._place = place
         return self._place
+
+    async def _is_let_in(self, address: str) -> bool | None:
+        """Whether a role that was made can log in; None when that cannot be told now. A pooler may
+        know none but those on its list, and the server may let in named users only."""
+        try:
+            connection = await asyncpg.connect(address, timeout=_TIMEOUT)
+        except _TURNED_AWAY as error:
+            self._tell(f"theirs are made but turned away, by a pooler perhaps: {error}")
+            return False
+        except (asyncpg.PostgresError, OSError, TimeoutError):
+            return None
+        await connection.close(timeout=2)
+        return True
 
     def _tell(self, why: str) -> None:
         if why not in self._told:

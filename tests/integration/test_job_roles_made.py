@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -104,47 +104,68 @@ async def test_tables_in_a_schema_of_their_own(empty_dsn: str) -> None:
 
 
 @contextmanager
-def asking_for_passwords(file: Path, group: str) -> Iterator[None]:
-    """Roles of a group need their password; whoever connects to this server else is believed."""
+def asking(file: Path, group: str, method: str) -> Iterator[None]:
+    """How roles of a group log in; whoever connects to this server else is believed."""
     kept = file.read_text()
-    file.write_text(f"local all +{group} scram-sha-256\n{kept}")
+    file.write_text(f"local all +{group} {method}\n{kept}")
     try:
         yield
     finally:
         file.write_text(kept)
 
 
-async def test_only_its_password_opens_the_door(postgres: str, operator: Operator) -> None:
-    await opened(operator, "one")
+@asynccontextmanager
+async def logging_in(postgres: str, operator: Operator, method: str) -> AsyncIterator[str]:
+    """The same, from when the server has read it: a wrong password opens nothing. Gives the address
+    for the pods of job one."""
     url = await operator.address("one")
     password = url.partition("@")[0].rpartition(":")[2]
     admin = await asyncpg.connect(postgres)
     file = Path(await admin.fetchval("SHOW hba_file"))
     try:
-        with asking_for_passwords(file, (await roles.place(operator.db)).group):
+        with asking(file, (await roles.place(operator.db)).group, method):
             await admin.execute("SELECT pg_reload_conf()")
             deadline = time.monotonic() + SECONDS
-            while await _opens(url.replace(password, password[::-1])):
+            while await opens(url.replace(password, password[::-1])):
                 assert time.monotonic() < deadline, "the server has not read its file"
-            assert await _opens(url)
-            # Rotated, as after a new password of the operator.
-            place = await roles.place(operator.db)
-            await roles.ensure(operator.db, place, f"{CLUSTER}/uid-one", "another")
-            assert not await _opens(url)
-            assert await operator.address("one") == url
-            assert await _opens(url)
+            yield url
     finally:
         await admin.execute("SELECT pg_reload_conf()")
         await admin.close()
 
 
-async def _opens(url: str) -> bool:
+async def opens(url: str) -> bool:
+    """Whether somebody gets in by this address."""
     try:
         connection = await asyncpg.connect(url)
-    except asyncpg.InvalidPasswordError:
+    except asyncpg.InvalidAuthorizationSpecificationError:
         return False
     await connection.close()
     return True
+
+
+async def test_only_its_password_opens_the_door(postgres: str, operator: Operator) -> None:
+    await opened(operator, "one")
+    async with logging_in(postgres, operator, "scram-sha-256") as url:
+        assert await opens(url)
+        place = await roles.place(operator.db)
+        await roles.ensure(operator.db, place, f"{CLUSTER}/uid-one", "another")
+        assert not await opens(url)
+        assert await operator.address("one") == url
+        assert await opens(url)
+
+
+async def test_roles_that_are_turned_away_are_not_given_to_pods(
+    postgres: str, operator: Operator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As by a pooler with a list of its users."""
+    await opened(operator, "one")
+    async with logging_in(postgres, operator, "reject"):
+        access = operator.access()
+        for _ in range(2):
+            assert (await access.of(owner("one"))).url == operator.url
+    [line] = [record.message for record in caplog.records if "own database user" in record.message]
+    assert "turned away" in line
 
 
 async def test_a_role_goes_with_the_last_run(operator: Operator) -> None:
