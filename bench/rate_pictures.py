@@ -17,6 +17,8 @@ IMAGES = ROOT / "docs" / "images"
 SMOOTH = 5
 """Seconds that rates are averaged over."""
 SEED = 1
+HIGHEST = 1.6
+"""Times the limit that is shown."""
 
 # Told apart by their lightness, too: pictures are printed in grey, and not everybody sees colours.
 LIMIT, RATE, LEARNED, REFUSED = "#888888", "#0b6e99", "#e08a00", "#b3261e"
@@ -67,24 +69,27 @@ def _rates(axes: Any, tape: Tape) -> None:
         linewidth=1,
         label="learned",
     )
+    limit = true_limit(tape.scenario)[: len(seconds)]
     axes.plot(
         seconds,
-        true_limit(tape.scenario)[: len(seconds)],
+        limit,
         color=LIMIT,
         linestyle="--",
         linewidth=1,
         label="true limit",
     )
-    axes.set_ylim(bottom=0)
+    # The first burst into an untouched limit may be a great deal higher and is not of interest.
+    axes.set_ylim(0, HIGHEST * max(limit))
     axes.set_ylabel("requests/s")
-    axes.legend(loc="lower right", fontsize=8, frameon=False, ncols=3)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=3)
     _plain(axes)
 
 
 def _refusals(axes: Any, tape: Tape) -> None:
     seconds = range(int(tape.scenario.duration))
     refused = [sum(job[second] for job in tape.refused_by_job) for second in seconds]
-    axes.bar(seconds, refused, width=1, color=REFUSED)
+    axes.fill_between(seconds, refused, step="post", color=REFUSED, linewidth=0)
+    axes.set_ylim(bottom=0)
     axes.set_ylabel("429s/s")
     axes.set_xlabel("seconds")
     axes.set_xlim(0, len(seconds))

@@ -1,4 +1,4 @@
-"""`penstock simulate` as a process of its own."""
+"""`penstock simulate` as a process of its own, and in virtual time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import penstock
 from penstock import jsons
@@ -79,3 +79,56 @@ def test_a_duration_that_is_none_is_refused(wrong: str) -> None:
 def test_an_option_that_cannot_be_is_an_input_error() -> None:
     result = CliRunner().invoke(program(), ["--error-share", "3"])
     assert isinstance(result.exception, InputError)
+
+
+SCENARIO = """\
+provider: {requestsPerMinute: 600, latency: {median: 200ms}}
+pods: 2
+duration: 90s
+warmup: 30s
+"""
+
+
+def in_virtual_time(tmp_path: Path, scenario: str, *options: str) -> Result:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(scenario)
+    return CliRunner().invoke(program(), ["--virtual", str(path), *options])
+
+
+def test_a_scenario_runs_in_virtual_time(tmp_path: Path) -> None:
+    result = in_virtual_time(tmp_path, SCENARIO, "--seeds", "2", "--json")
+    assert result.exit_code == 0
+    found = jsons.loads(result.output)
+    assert list(found) == ["goodput", "throttled", "episodes", "limitLearned"]
+    assert 0.5 < found["goodput"] <= 1.2
+    assert 0 <= found["throttled"] < 0.3
+    again = in_virtual_time(tmp_path, SCENARIO, "--seeds", "2", "--json")
+    assert again.output == result.output
+    other = in_virtual_time(tmp_path, SCENARIO, "--seeds", "2", "--seed", "7", "--json")
+    assert other.output != result.output
+
+
+def test_people_see_what_was_run_and_what_came_of_it(tmp_path: Path) -> None:
+    result = in_virtual_time(tmp_path, SCENARIO, "--seeds", "1", "--algorithm", "aimd")
+    assert result.output.startswith(
+        "600 requests/min (token bucket 1s) · 2 pods · 1m30s · aimd · 1 seed\n"
+    )
+    assert "goodput" in result.output
+
+
+def test_a_short_job_is_told_in_seconds(tmp_path: Path) -> None:
+    found = jsons.loads(in_virtual_time(tmp_path, SCENARIO + "items: 100", "--json").output)
+    assert found["idealSeconds"] == pytest.approx(10)
+    assert 8 < found["seconds"] < 30
+
+
+def test_options_of_a_server_do_not_go_with_a_scenario(tmp_path: Path) -> None:
+    result = in_virtual_time(tmp_path, SCENARIO, "--rpm", "5", "--error-share", "0.1")
+    assert isinstance(result.exception, InputError)
+    assert [mistake.where for mistake in result.exception.mistakes] == ["--rpm", "--error-share"]
+
+
+def test_a_wrong_scenario_is_told_with_its_place(tmp_path: Path) -> None:
+    result = in_virtual_time(tmp_path, SCENARIO.replace("600", "-600"))
+    assert isinstance(result.exception, InputError)
+    assert "scenario.yaml:1 provider.requestsPerMinute: wanted at least 0" in str(result.exception)

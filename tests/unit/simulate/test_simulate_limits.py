@@ -156,3 +156,31 @@ def test_a_bucket_refills_evenly() -> None:
     waits = [bucket.wait(5.0 + step / 1000, 1) for step in range(0, 100, 10)]
     assert waits[0] == pytest.approx(0.1)
     assert all(later < earlier for earlier, later in pairwise(waits))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_limit_that_is_changed_lets_through_what_it_says_from_then_on(kind: LimitKind) -> None:
+    limiter = build(SimulatorConfig(limit=kind, depth=1, window=10), 600)
+    steps = [second / 100 for second in range(120 * 100)]  # 100 a second for two minutes
+    before = len(admitted(limiter, [at for at in steps if at < 60]))
+    limiter.change(60.0, 1200)
+    doubled = len(admitted(limiter, [at for at in steps if at >= 60]))
+    assert limiter.per_minute == limiter.limit * (6 if kind != "token" else 1) == 1200
+    assert before == pytest.approx(600, abs=20)
+    assert doubled == pytest.approx(1200, abs=40)
+
+
+def test_a_bucket_that_shrinks_keeps_no_more_than_it_holds_then() -> None:
+    bucket = TokenBucket(600, 10)
+    bucket.change(0.0, 60)
+    assert bucket.remaining(0.0) == bucket.capacity == 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_used_stays_used_when_a_limit_changes(kind: LimitKind) -> None:
+    limiter = build(SimulatorConfig(limit=kind, depth=10, window=10), 60)
+    for _ in range(10):
+        limiter.take(0.0, 1)
+    limiter.change(0.0, 30)
+    assert limiter.remaining(0.0) == 0
+    assert limiter.wait(0.0, 1) > 0

@@ -96,7 +96,11 @@ def described(scenario: Scenario) -> str:
 
 def _row(name: str, values: Sequence[float], unit: str) -> str:
     mean, low, high = fmean(values), min(values), max(values)
-    return f"{name:14}" + "".join(f"{_short(value):>9}" for value in (mean, low, high)) + f" {unit}"
+    return (
+        f"{name:14}"
+        + "".join(f"{_short(value):>9}" for value in (mean, low, high))
+        + f" {unit}".rstrip()
+    )
 
 
 def _short(value: float) -> str:
