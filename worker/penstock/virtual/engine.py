@@ -57,7 +57,7 @@ class _Run:
         provider = scenario.provider
         self._provider = VirtualProvider(provider, self._rng)
         self._bills = Bills(scenario.tokens, self._rng) if provider.tokens_per_minute else None
-        self._mu = math.log(provider.latency.median) if provider.latency.median else -math.inf
+        self._mu = math.log(provider.latency.median)
         self._sigma = provider.latency.sigma
         shared = provider.slots or provider.contention
         self._backend = Contended(provider.slots, provider.contention) if shared else None
@@ -183,7 +183,7 @@ class _Run:
         self.tape.accepted(now, pod.job, real)
         used = real if self._bills is not None else None
         report = CallReport(Outcome.OK, now, None, headers, estimate, used)
-        work = self._rng.lognormvariate(self._mu, self._sigma) if self._mu > -math.inf else 0.0
+        work = self._rng.lognormvariate(self._mu, self._sigma)
         if self._backend is None:
             self._at(now + work, self._answered, (pod, report))
         else:

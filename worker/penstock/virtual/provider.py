@@ -102,8 +102,6 @@ def best_rate(described: Provider, most: int) -> float:
     seconds of work done in a second.
     """
     mean = described.latency.mean
-    if mean == 0:
-        return math.inf
     if not described.slots and not described.contention:
         return most / mean
     most = min(most, described.slots or most)

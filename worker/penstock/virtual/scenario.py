@@ -8,20 +8,24 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from penstock.errors import Mistake
 from penstock.simulate.limits import FixedWindow, Limiter, SlidingWindow, TokenBucket
 from penstock.spec.types import Count, Duration, Model
 
 _Positive = Annotated[Duration, Field(gt=0)]
+_QUICKEST = 0.001
+"""An answer in no time would stop the clock."""
 _Pods = Annotated[Count, Field(le=1000)]
 
 
 class Latency(Model):
     """How long an answer takes: log-normal."""
 
-    median: Duration = Field(default=0.4, description="Half of the calls take longer.")
+    median: Annotated[Duration, AfterValidator(lambda seconds: max(seconds, _QUICKEST))] = Field(
+        default=0.4, description="Half of the calls take longer."
+    )
     sigma: float = Field(default=0.5, ge=0, le=3, description="Spread; 0 is none.")
 
     @property
