@@ -100,6 +100,13 @@ Action = (
 )
 
 
+def reason(action: Action) -> str:
+    """Why something is done, as one of a few words that can be counted."""
+    if isinstance(action, SetRunPhase):
+        return action.reason or "Resumed"
+    return type(action).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """An Event about the BatchJob."""

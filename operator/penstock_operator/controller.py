@@ -16,7 +16,7 @@ from penstock.errors import DatabaseError, Mistake
 from penstock.secrets import mask
 from penstock.spec import load
 from penstock.spec.job import BatchJob
-from penstock_operator.actions import Decision, EditRun
+from penstock_operator.actions import Decision, EditRun, reason
 from penstock_operator.builders.merge import template_mistakes
 from penstock_operator.cache import Cache, Key
 from penstock_operator.carry_out import Effects
@@ -112,7 +112,7 @@ def observe(
 
 
 class Controller:
-    """Reconciles BatchJobs, one look at a time for each."""
+    """Reconciles BatchJobs, one look at a time for each. acted: told why something was done."""
 
     def __init__(
         self,
@@ -121,12 +121,14 @@ class Controller:
         runs: Runs,
         effects: Effects,
         connection: Connection,
+        announcer: Announcer,
+        acted: Callable[[str], None],
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._kube, self._cache, self._runs = kube, cache, runs
         self._effects, self._connection, self._clock = effects, connection, clock
-        self._announcer = Announcer(kube)
+        self._announcer, self._acted = announcer, acted
         self._said: dict[Key, tuple[str, Manifest]] = {}
         self._written: dict[str, float] = {}
 
@@ -190,12 +192,13 @@ class Controller:
                 return error
             except KubeError as error:
                 return error
+            self._acted(reason(action))
             if isinstance(action, EditRun):
                 break  # the rest was decided by the manifest before the edit
         return None
 
     async def _tell(self, decision: Decision, seen: Observed) -> float | None:
-        """Write the status if it changed, then post the notices. Returns the seconds after which a
+        """Write the status if it changed, then announce the notices. Returns the seconds until a
         status that had to wait is due."""
         owner = Owner(seen.name, seen.namespace, seen.uid)
         if decision.status is not None:
@@ -206,7 +209,7 @@ class Controller:
                 return delay  # and the notices with it: they come from the same difference
             if delay is not None and not await self._write(owner, wanted):
                 return CHANGED
-        await self._announcer.post(owner, decision.notices, self._clock())
+        self._announcer.announce(owner, decision.notices, self._clock())
         return None
 
     async def _write(self, owner: Owner, status: Raw) -> bool:

@@ -70,7 +70,7 @@ class Runs:
     ) -> RunSeen | UnreadRun | None:
         """The newest run of a job; None when there is none. now: seconds since the epoch. idle:
         somebody keeps it from working, so its time does not count."""
-        newest = await runs.newest(self._db, key)
+        newest = await runs.newest(self._db, key, idle=idle)
         if newest is None:
             self._known.pop(key, None)
             return None
@@ -84,8 +84,7 @@ class Runs:
                 newest.id, newest.number, mine, foreign, newest.phase,
                 known.rerun, known.redrive, newest.finished, known.why,
             )  # fmt: skip
-        seconds = await runs.keep_time(self._db, newest.id, idle=idle)
-        progress = await self._progress(known, now, seconds)
+        progress = await self._progress(known, now, newest.seconds)
         return RunSeen(
             id=newest.id,
             number=newest.number,
@@ -98,7 +97,7 @@ class Runs:
             manifest=known.manifest,
             existing=newest.existing,
             shards=newest.shards,
-            seconds=seconds,
+            seconds=newest.seconds,
             working=newest.phase in runs.WORKING_PHASES and not idle,
             output=progress.output or "",
             progress=progress,

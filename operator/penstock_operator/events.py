@@ -6,9 +6,12 @@ posts it again; and within a few minutes it is not even posted again.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from penstock.secrets import mask
@@ -22,6 +25,10 @@ log = logging.getLogger(__name__)
 COMPONENT = "penstock-operator"
 QUIET = 300.0
 """Seconds in which the same notice about the same BatchJob is not posted again."""
+MOST = 1000
+"""Events that may wait to be posted."""
+FAREWELL = 1.0
+"""Seconds for those that are left at the end."""
 _LONGEST = 1024
 
 
@@ -54,30 +61,57 @@ def event(owner: Owner, notice: Notice, now: float) -> Raw:
 
 
 class Announcer:
-    """Posts notices as Events."""
+    """Posts notices as Events, one after the other and beside the looks, which wait for none."""
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._posted: dict[str, dict[Notice, float]] = {}
+        self._waiting: deque[Raw] = deque()
+        self._news = asyncio.Event()
 
     def forget(self, uid: str) -> None:
         """The BatchJob is gone."""
         self._posted.pop(uid, None)
 
-    async def post(self, owner: Owner, notices: Iterable[Notice], now: float) -> None:
-        """Post those that were not posted just now. An Event that cannot be written is logged: what
-        it says stands in the status too."""
+    def announce(self, owner: Owner, notices: Iterable[Notice], now: float) -> None:
+        """Have those posted that were not posted just now."""
         posted = self._posted.setdefault(owner.uid, {})
         for notice in notices:
             if now - posted.get(notice, float("-inf")) < QUIET:
                 continue
             posted[notice] = now
             log.info("%s/%s: %s: %s", owner.namespace, owner.name, notice.reason, notice.message)
+            if len(self._waiting) == MOST:
+                lost = self._waiting.popleft()
+                log.warning("too many Events are waiting: %s is not posted", lost["reason"])
+            self._waiting.append(event(owner, notice, now))
+        self._posted[owner.uid] = {one: at for one, at in posted.items() if now - at < QUIET}
+        self._news.set()
+
+    async def keep(self) -> None:
+        """Post what is announced, for ever; when cancelled, what is left, as far as that is quick:
+        nobody would say it again."""
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                await self.post()
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    await self.post()
+
+    async def post(self) -> None:
+        """Post all that waits. An Event that cannot be written is logged: what it says stands in
+        the status too."""
+        while self._waiting:
+            body = self._waiting[0]  # it stays there for whoever goes on when this is cut off
             try:
-                await self._write(event(owner, notice, now))
+                await self._write(body)
             except KubeError as error:
                 log.warning("%s", error)
-        self._posted[owner.uid] = {one: at for one, at in posted.items() if now - at < QUIET}
+            if self._waiting and self._waiting[0] is body:
+                self._waiting.popleft()
 
     async def _write(self, body: Raw) -> None:
         try:

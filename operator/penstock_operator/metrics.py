@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -26,6 +32,12 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(_Counted(calls, phases))
+        self._decisions = Counter(
+            "penstock_operator_decisions",
+            "What was decided and done, each by its reason",
+            ["reason"],
+            registry=self._registry,
+        )
         self._looks = Histogram(
             "penstock_operator_reconcile_duration_seconds",
             "One look at one BatchJob, with all that was done about it",
@@ -37,6 +49,10 @@ class Metrics:
     def looked(self, seconds: float, *, well: bool) -> None:
         """A look at a BatchJob took so long."""
         self._looks.labels("ok" if well else "error").observe(seconds)
+
+    def acted(self, reason: str) -> None:
+        """Something that was decided has been done, for that reason."""
+        self._decisions.labels(reason).inc()
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

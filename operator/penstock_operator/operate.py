@@ -23,6 +23,7 @@ from penstock_operator.carry_out import Effects
 from penstock_operator.connection import Connection
 from penstock_operator.controller import Controller
 from penstock_operator.database import Runs
+from penstock_operator.events import Announcer
 from penstock_operator.kube import Kube
 from penstock_operator.lease import Lease, identity
 from penstock_operator.metrics import Metrics
@@ -31,7 +32,9 @@ from penstock_operator.settings import Settings
 
 log = logging.getLogger(__name__)
 
-WORKERS = 4
+WORKERS = 2
+"""Looks at a time. Each asks the database several times, over the one connection, so more of them
+would only wait for each other."""
 STATEMENT = 30.0
 """Seconds after which a statement of the operator counts as lost."""
 RETRY = 5.0
@@ -98,7 +101,12 @@ class Operator:
                 runs = Runs(runs_db, aside_db, cluster)
                 access = Access(runs_db, cluster, self._settings)
                 effects = Effects(self._kube, runs, self._cache, self._settings, access)
-                controller = Controller(self._kube, self._cache, runs, effects, self._connection)
+                announcer = Announcer(self._kube)
+                controller = Controller(
+                    self._kube, self._cache, runs, effects, self._connection, announcer,
+                    self.metrics.acted,
+                )  # fmt: skip
+                group.create_task(announcer.keep(), name="events")
                 for number in range(WORKERS):
                     look = self._look(controller)
                     work = self._queue.work(look, self._lease.held.wait)

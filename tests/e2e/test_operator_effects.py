@@ -200,8 +200,11 @@ async def test_a_notice_is_one_event_that_counts(stage: Stage) -> None:
     owner, notice = Owner(seen.name, seen.namespace, seen.uid), Notice("Normal", "Tried", "so")
     announcer = Announcer(stage.kube)
     for now in (1_000_000.0, 1_000_001.0):
-        await announcer.post(owner, [notice], now)
-    await Announcer(stage.kube).post(owner, [notice], 1_000_002.0)  # after a restart
+        announcer.announce(owner, [notice], now)
+    restarted = Announcer(stage.kube)
+    restarted.announce(owner, [notice], 1_000_002.0)
+    for one in (announcer, restarted):
+        await one.post()
     events = [one for one in stage.namespace.all("Event") if one["reason"] == "Tried"]
     assert [(one["count"], one["type"], one["message"]) for one in events] == [(2, "Normal", "so")]
 

@@ -11,6 +11,7 @@ from tests.e2e.namespace import Namespace
 from tests.e2e.operator_process import Operator, install_definition
 from tests.e2e.parts import Postgres
 from tests.e2e.target import Target
+from tests.e2e.waiting import until
 
 NAME = "job-1-plan"
 
@@ -26,8 +27,7 @@ def test_a_job_of_somebody_else_is_told_and_waited_for(
             operator.wait("/readyz")
             namespace.create(batchjob())
             namespace.wait("BatchJob", "job", taken, "it is told")
-            told = [one for one in namespace.all("Event") if one["reason"] == "JobNameTaken"]
-            assert [(one["type"], NAME in one["message"]) for one in told] == [("Warning", True)]
+            until(lambda: told(namespace), lambda found: found == [("Warning", True)], "an Event")
 
             namespace.delete("Job", NAME)
             namespace.wait("BatchJob", "job", lambda found: not taken(found), "it goes on")
@@ -35,6 +35,12 @@ def test_a_job_of_somebody_else_is_told_and_waited_for(
             namespace.wait(
                 "Job", NAME, lambda job: batchjob_uid_of(job["metadata"]) == uid, "its own Job"
             )
+
+
+def told(namespace: Namespace) -> list[tuple[str, bool]]:
+    """Of each Event about it the type, and whether it names the Job."""
+    found = [one for one in namespace.all("Event") if one["reason"] == "JobNameTaken"]
+    return [(one["type"], NAME in one["message"]) for one in found]
 
 
 def taken(found: Object) -> bool:

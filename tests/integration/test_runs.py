@@ -53,7 +53,12 @@ async def test_watched_is_what_get_and_totals_say(db: Database) -> None:
         " WHERE lo = $1",
         lease.lo,
     )
+    await runs.worker_seen(db, run.id, "gone", 0, {"requests": 2})
+    await runs.workers_gone(db, run.id, ["gone"])
+    await runs.worker_seen(db, run.id, "there", 0, {"requests": 3})
     watched = await runs.watched(db, run.id)
+    assert sorted(one["requests"] for one in watched.workers) == [2, 3]
+    assert watched.fresh == [{"requests": 3}]
     assert (watched.phase, watched.total, watched.suspend) == ("Running", 20, False)
     assert (watched.succeeded, watched.failed) == (3, 1)
     assert (watched.prompt_tokens, watched.completion_tokens) == (5, 4)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from penstock.errors import DatabaseError
 from penstock.store.owned import OwnedRun
 from penstock_operator import names
-from penstock_operator.actions import Notice
+from penstock_operator.actions import CreateJob, Notice, SetRunPhase, reason
 from penstock_operator.cache import Cache, batchjob_key
 from penstock_operator.controller import (
     STATUS_EVERY,
@@ -29,6 +29,7 @@ from penstock_operator.metrics import Metrics
 from penstock_operator.names import Owner
 from penstock_operator.sweep import orphans
 from penstock_operator.tally import Tally
+from tests.unit.operator import world
 
 OWNER = Owner("job", "team", "uid-1")
 
@@ -329,10 +330,21 @@ def test_prometheus_is_told_of_looks_calls_and_phases() -> None:
     metrics.looked(0.02, well=True)
     metrics.looked(3.0, well=False)
     calls["create", "Job"] += 1
+    done = (
+        CreateJob("plan", 1, 7, world.job()),
+        CreateJob("work", 1, 7, world.job()),
+        SetRunPhase(7, "Failed", ("Running",), "DeadlineExceeded", "it took too long"),
+        SetRunPhase(7, "Running", ("Suspended",)),
+    )
+    for action in done:
+        metrics.acted(reason(action))
     lines = metrics.text().decode().splitlines()
     name = "penstock_operator_reconcile_duration_seconds"
     assert f'{name}_bucket{{le="2.0",result="ok"}} 1.0' in lines
     assert f'{name}_bucket{{le="2.0",result="error"}} 0.0' in lines
     assert 'penstock_operator_api_calls_total{kind="Job",verb="create"} 4.0' in lines
     assert 'penstock_operator_jobs{phase="Complete"} 1.0' in lines
+    decisions = "penstock_operator_decisions_total"
+    for word, count in (("CreateJob", 2), ("DeadlineExceeded", 1), ("Resumed", 1)):
+        assert f'{decisions}{{reason="{word}"}} {count}.0' in lines
     assert 'penstock_operator_jobs{phase="Pending"} 1.0' in lines

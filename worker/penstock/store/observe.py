@@ -29,9 +29,7 @@ class Observer:
         """The run as it stands. now: monotonic seconds. seconds: working time so far, if the caller
         knows it better than the database. failures: group the failed items by reason as well."""
         known, run = self._run, await runs.watched(self._db, self._run.id)
-        workers = await runs.workers(self._db, known.id)
-        stats = [entry for _, _, entry in workers]
-        fresh = [entry for _, alive, entry in workers if alive and run.phase == "Running"]
+        stats, fresh = run.workers, run.fresh if run.phase == "Running" else []
         requests, throttled = _sum(stats, "requests"), _sum(stats, "throttled")
         done = run.succeeded + run.failed
         item_rate, request_rate, share = self._rates(now, done, requests, throttled)

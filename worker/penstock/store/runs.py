@@ -77,7 +77,8 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What changes of a run while it is under way; see `Run`. succeeded, failed and the tokens are
-    totals over its shards."""
+    totals over its shards. workers: the totals of each; fresh: of those that were heard from just
+    now."""
 
     phase: str
     reason: str
@@ -92,6 +93,8 @@ class Watched:
     failed: int
     prompt_tokens: int
     completion_tokens: int
+    workers: list[dict[str, Any]]
+    fresh: list[dict[str, Any]]
 
 
 def _run(row: asyncpg.Record) -> Run:
@@ -141,7 +144,7 @@ async def get(db: Statements, run: int) -> Run:
 @dataclass(frozen=True, slots=True)
 class Newest:
     """The newest run of a job, cheap to ask for. phase and shards (how many are not done yet) are
-    of the same moment. started, finished: seconds since the epoch."""
+    of the same moment. started, finished: seconds since the epoch. seconds: its working time."""
 
     id: int
     number: int
@@ -151,12 +154,18 @@ class Newest:
     phase: str
     started: float
     finished: float | None
+    seconds: float
     shards: int
 
 
-async def newest(db: Statements, job: str) -> Newest | None:
-    """The newest run of a job, without its manifest; None when there is none."""
-    row = await db.fetchrow(_SQL["newest"], job)
+async def newest(db: Statements, job: str, *, idle: bool = False) -> Newest | None:
+    """The newest run of a job, without its manifest; None when there is none.
+
+    The time since the last call counts as working time, unless the run waits in its phase, or is
+    idle for another reason. By the database's clock, so it does not matter who calls.
+    """
+    counting = () if idle else WORKING_PHASES
+    row = await db.fetchrow(_SQL["newest"], job, counting)
     return Newest(**row) if row else None
 
 
@@ -213,7 +222,8 @@ async def watched(db: Database, run: int) -> Watched:
     row = await db.fetchrow(_SQL["watched"], run)
     if row is None:
         raise NotFound(f"there is no run {run} in this database")
-    return Watched(**row)
+    lists = {name: [json.loads(stats) for stats in row[name]] for name in ("workers", "fresh")}
+    return Watched(**{**row, **lists})
 
 
 async def half_planned(db: Database) -> list[Run]:
@@ -281,14 +291,6 @@ async def set_output(db: Database, run: int, output: str) -> None:
 async def edit(db: Statements, run: int, manifest: str) -> None:
     """A manifest that was edited takes effect; workers see it at their next sign of life."""
     await db.execute(_SQL["edit"], run, manifest)
-
-
-async def keep_time(db: Database, run: int, *, idle: bool = False) -> float:
-    """Count the time since the last call as working time, unless the run waits in its phase, or is
-    idle for another reason; returns the seconds so far. By the database's clock, so it does not
-    matter who calls."""
-    counting = () if idle else WORKING_PHASES
-    return float(await db.fetchval(_SQL["keep_time"], run, counting) or 0.0)
 
 
 async def set_suspend(db: Database, run: int, suspend: bool) -> None:

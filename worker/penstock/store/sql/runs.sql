@@ -22,11 +22,25 @@ FROM run JOIN result_set s ON s.id = run.result_set
 WHERE job = $1 AND number < $2 ORDER BY number DESC LIMIT 1
 
 -- name: newest
--- The newest run of a job as far as the operator has to know it again and again.
+-- The newest run of a job as far as the operator has to know it again and again; it keeps its time.
+-- $2: the phases whose time counts. A gap of more than half a minute is an outage of whoever looks,
+-- not work. While a pod that plans has the row, nobody waits for it: the next look counts for both.
+WITH found AS (
+    SELECT id, number, revision, owner, existing, phase, active_seconds, created_at, finished_at
+    FROM run WHERE job = $1 ORDER BY number DESC LIMIT 1
+), free AS (
+    SELECT run.id FROM run JOIN found USING (id) FOR NO KEY UPDATE OF run SKIP LOCKED
+), kept AS (
+    UPDATE run SET driver_seen = now(), active_seconds = active_seconds + CASE
+        WHEN phase = ANY ($2::text[]) AND driver_seen > now() - interval '30 seconds'
+        THEN extract(epoch FROM now() - driver_seen) ELSE 0 END
+    FROM free WHERE run.id = free.id RETURNING active_seconds
+)
 SELECT id, number, revision, owner, existing, phase, extract(epoch FROM created_at)::float8 AS started,
        extract(epoch FROM finished_at)::float8 AS finished,
-       (SELECT count(*) FROM shard WHERE shard.run = run.id AND NOT done) AS shards
-FROM run WHERE job = $1 ORDER BY number DESC LIMIT 1
+       coalesce((SELECT active_seconds FROM kept), active_seconds) AS seconds,
+       (SELECT count(*) FROM shard WHERE shard.run = found.id AND NOT done) AS shards
+FROM found
 
 -- name: jobs
 -- Every job's newest run.
@@ -78,18 +92,6 @@ UPDATE run SET output = $2 WHERE id = $1
 -- name: edit
 UPDATE run SET manifest = $2, revision = revision + 1 WHERE id = $1
 
--- name: keep_time
--- $2: the phases whose time counts. A gap of more than half a minute is an outage of whoever looks,
--- not work. While a pod that plans has the row, nobody waits for it: the next look counts for both.
-WITH free AS (SELECT id FROM run WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED),
-kept AS (
-    UPDATE run SET driver_seen = now(), active_seconds = active_seconds + CASE
-        WHEN phase = ANY ($2::text[]) AND driver_seen > now() - interval '30 seconds'
-        THEN extract(epoch FROM now() - driver_seen) ELSE 0 END
-    FROM free WHERE run.id = free.id RETURNING active_seconds
-)
-SELECT coalesce((SELECT active_seconds FROM kept), active_seconds) FROM run WHERE id = $1
-
 -- name: set_suspend
 UPDATE run SET suspend = $2 WHERE id = $1
 
@@ -101,11 +103,16 @@ SELECT coalesce(sum(succeeded), 0)::bigint AS succeeded, coalesce(sum(failed), 0
 FROM shard WHERE run = $1
 
 -- name: watched
--- What changes of a run while it is under way, with its totals; without the manifest, which may hold
--- all its items.
+-- What changes of a run while it is under way, with its totals and what its workers said last (fresh:
+-- those heard from just now); without the manifest, which may hold all its items.
 SELECT run.phase, run.reason, run.message, run.suspend, run.total, run.skipped, run.bad,
-       run.active_seconds, run.output, t.*
+       run.active_seconds, run.output, t.*, w.*
 FROM run, LATERAL (
+    SELECT coalesce(array_agg(stats), '{}') AS workers,
+           coalesce(array_agg(stats) FILTER (WHERE seen_at > now() - interval '5 seconds'), '{}')
+           AS fresh
+    FROM worker WHERE worker.run = run.id
+) w, LATERAL (
     SELECT coalesce(sum(succeeded), 0)::bigint AS succeeded,
            coalesce(sum(failed), 0)::bigint AS failed,
            coalesce(sum(prompt_tokens), 0)::bigint AS prompt_tokens,
