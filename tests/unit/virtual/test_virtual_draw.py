@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 POPULATION = ROOT / "bench" / "population.yaml"
 FILES = [
     POPULATION,
+    ROOT / "bench" / "population-slow.yaml",
     *(
         path
         for path in sorted((ROOT / "tests" / "simulation").glob("*.yaml"))

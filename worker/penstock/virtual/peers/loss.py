@@ -11,8 +11,9 @@ from penstock.virtual.peers.base import Peer
 class DataDesigner(Peer):
     """NeMo DataDesigner: a quarter less at the first 429 of a burst, one more after 25 answers.
 
-    Growth stops a tenth above the lowest limit that a 429 came at. (A burst are the calls that
-    were out when the limit was cut, so that it is cut again if the next ones are refused, too.)
+    Growth stops a tenth above the limit that the last 429 after an answer came at. (A burst are the
+    calls that were out when the limit was cut, so that it is cut again if the next ones are
+    refused, too. Both readings are those in its favour.)
     """
 
     pause = 2.0
@@ -24,9 +25,11 @@ class DataDesigner(Peer):
         self._ceiling = math.inf
         self._answers = 0
         self._cut_at = -math.inf
+        self._in_a_row = False
 
     def passed(self, now: float, latency: float, in_flight: int) -> None:  # noqa: ARG002
         """One more after each 25 answers without a 429 between them."""
+        self._in_a_row = False
         self._answers += 1
         if self._answers >= 25:
             self._answers = 0
@@ -38,7 +41,9 @@ class DataDesigner(Peer):
         self._answers = 0
         if report.sent_at > self._cut_at:
             self._cut_at = now
-            self._ceiling = min(self._ceiling, self._limit)
+            if not self._in_a_row:
+                self._ceiling = self._limit
+            self._in_a_row = True
             self._limit = max(1, math.floor(self._limit * 0.75))
 
 
