@@ -92,7 +92,7 @@ class Access:
         except _TURNED_AWAY as error:
             self._tell(f"theirs are made but turned away, by a pooler perhaps: {error}")
             return False
-        except (asyncpg.PostgresError, OSError, TimeoutError):
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             return None
         await connection.close(timeout=2)
         return True
