@@ -205,12 +205,12 @@ requests.
 
 {len(providers)} drawn from [population.yaml](population.yaml), seeds {providers[0]} to
 {providers[-1]}. The others are uncoordinated clients with their published defaults
-(`worker/penstock/virtual/peers`), which include a cap on the calls in flight; some of these providers
-would take more.
+(`worker/penstock/virtual/peers`). These cap the calls in flight; some of the providers would take
+more.
 
 {population}
 
-Slower ones, 3 to 120 requests a minute ([population-slow.yaml](population-slow.yaml)), are reported, not
+Slower ones, 3 to 120 requests a minute ([population-slow.yaml](population-slow.yaml)), are not
 judged: too few requests to learn from.
 
 {slow}

@@ -34,15 +34,16 @@ PICTURES = {
 
 def draw_all(folder: Path = IMAGES) -> list[Path]:
     """Write every picture into the folder; returns where."""
-    matplotlib.use("svg")
-    # The same run gives the same file: no date, no random names of elements.
-    matplotlib.rcParams.update({"svg.hashsalt": "penstock", "svg.fonttype": "none"})
-    return [_draw(name, scenario, title, folder) for name, (scenario, title) in PICTURES.items()]
+    return [draw_one(name, folder) for name in PICTURES]
 
 
-def _draw(name: str, scenario: str, title: str, folder: Path) -> Path:
+def draw_one(name: str, folder: Path) -> Path:
+    """Write the picture of this name; the same run gives the same file."""
     from matplotlib import pyplot
 
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "penstock", "svg.fonttype": "none"})
+    scenario, title = PICTURES[name]
     path = ROOT / "tests" / "simulation" / f"{scenario}.yaml"
     tape = run(draw.load(path).draw(SEED), algorithms.find(algorithms.DEFAULT), SEED)
     figure, (above, below) = pyplot.subplots(

@@ -64,7 +64,7 @@ def parse(text: str, where: str) -> Population:
         _check_ranges(document.value, ())
         # Mistakes at either end of a range and in any choice are told now, not at some later seed.
         for end in range(max(2, _most_choices(document.value))):
-            _validated(_drawn(document.value, (), lambda _, end=end: _End(end)))  # type: ignore[misc]
+            _validated(_drawn(document.value, (), _ends(end)))
     except InputError as error:
         mistakes = [Mistake(document.place(one.where), one.message) for one in error.mistakes]
         raise InputError(mistakes) from None
@@ -83,6 +83,10 @@ class _End(Random):
 
     def choice(self, seq: Any) -> Any:
         return seq[self._end % len(seq)]
+
+
+def _ends(end: int) -> _Pick:
+    return lambda _: _End(end)
 
 
 def _validated(value: Any) -> Scenario:
