@@ -22,7 +22,8 @@ from penstock.store import ending, housekeeping, roles, runs, shards
 from penstock.store.runs import Run
 from penstock.work.types import CallResult, FailureKind, WorkItem
 from penstock.work.worker import End
-from tests.integration.roles_support import Operator, connected, operating
+from penstock_operator.access import with_user
+from tests.integration.roles_support import PASSWORD, Operator, connected, operating
 from tests.integration.work_support import Scripted, bad, good, manifest, worker
 
 COUNT = 120
@@ -191,6 +192,20 @@ async def test_a_shard_changes_hands(operator: Operator) -> None:
         await housekeeping.delete_run(operator.db, run.id)
         # What a worker finds whose job was deleted: nothing, which ends it.
         assert await runs.worker_seen(pod, run.id, "a", 0, {}) is None
+
+
+@pytest.mark.usefixtures("large")
+async def test_a_member_of_the_owner_is_as_the_owner(operator: Operator) -> None:
+    """As the user of a `workerKey` may be."""
+    user, name = await operator.db.fetchval("SELECT ARRAY[current_user::text, current_database()]")
+    admin = await asyncpg.connect(operator.url.replace(f"{user}:{PASSWORD}@", "penstock@"))
+    await admin.execute(f"CREATE ROLE member_{name} LOGIN IN ROLE {user}")
+    await admin.close()
+    url = with_user(operator.url, f"member_{name}", "x", name)
+    run = await operator.opened("one", job())
+    await plan_main(environ(url, run))
+    await worked(url, run)
+    assert len(await read(url, "one")) == COUNT
 
 
 async def test_jobs_of_a_namespace_share_a_result_set(operator: Operator) -> None:
