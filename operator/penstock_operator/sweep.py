@@ -12,11 +12,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from penstock import jsons
+from penstock.cluster.kinds import BATCH_JOBS
 from penstock.errors import AlreadyRunning
-from penstock.store import housekeeping, owned, roles, runs
+from penstock.store import housekeeping, owned, pools, roles, runs
 from penstock.store.db import Database
 from penstock.store.owned import OwnedRun
-from penstock_operator.kube import BATCH_JOBS, METADATA_ONLY, Kube, KubeError
+from penstock_operator.kube import METADATA_ONLY, Kube, KubeError
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Sweep:
         dropped = await roles.drop_unused(self._db)
         if dropped:
             log.info("dropped %d database role(s) of jobs that are gone", dropped)
+        await pools.tidy(self._db)
         return count
 
     async def _gone(self, orphan: Orphan) -> bool:

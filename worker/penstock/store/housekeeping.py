@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from penstock.errors import AlreadyRunning
-from penstock.store import partitions, runs
+from penstock.store import partitions, pools, runs
 from penstock.store.db import Database, Statements
 from penstock.store.queries import load
 from penstock.store.runs import Run
@@ -39,8 +39,8 @@ async def delete_result_set(db: Database, name: str) -> int | None:
 
 async def collect(db: Database, older_than: float, alive: Callable[[Run], bool]) -> tuple[int, int]:
     """Remove finished runs that a newer one replaced more than `older_than` seconds ago, and runs
-    that were never planned to the end and whose driver is not alive; results stay. Returns how many
-    runs and items that were."""
+    that were never planned to the end and whose driver is not alive; results stay. Pools are tidied
+    as well. Returns how many runs and items that were."""
     with db.unhurried():
         old = await db.fetch(_RUNS["old_runs"], timedelta(seconds=older_than))
         items = sum([await delete_run(db, row["id"]) for row in old])
@@ -48,6 +48,7 @@ async def collect(db: Database, older_than: float, alive: Callable[[Run], bool])
         forgotten = sum([await forget(db, run.id) for run in half])
         for row in await db.fetch(_RUNS["orphans"]):
             await _drop(db, row["parent"], row["part"])
+        await pools.tidy(db)
     return len(old) + forgotten, items
 
 
