@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from penstock.cluster.kinds import BATCH_JOBS, Kind, Raw
 from penstock_operator import names
-from penstock_operator.kube import BATCH_JOBS, Kind, Raw
 
 Key = tuple[str, str]
 """Namespace and name of a BatchJob."""

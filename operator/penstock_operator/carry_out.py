@@ -6,6 +6,7 @@ is. What Kubernetes answers goes into the cache at once, so that the next look s
 
 from __future__ import annotations
 
+from penstock.cluster.kinds import BATCH_JOBS, JOBS, SECRETS, Kind, Raw
 from penstock_operator import names
 from penstock_operator.access import Access
 from penstock_operator.actions import (
@@ -24,7 +25,7 @@ from penstock_operator.builders.jobs import build
 from penstock_operator.builders.secret import database_secret
 from penstock_operator.cache import Cache
 from penstock_operator.database import Runs
-from penstock_operator.kube import BATCH_JOBS, JOBS, SECRETS, Kind, Kube, KubeError, Raw
+from penstock_operator.kube import Kube, KubeError
 from penstock_operator.names import Owner
 from penstock_operator.observed import Observed
 from penstock_operator.settings import Settings

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from penstock.cluster.kinds import BATCH_JOBS, JOBS, PODS, Raw
 from penstock.errors import DatabaseError, Mistake
 from penstock.secrets import mask
 from penstock.spec import load
@@ -23,7 +24,7 @@ from penstock_operator.carry_out import Effects
 from penstock_operator.connection import Connection
 from penstock_operator.database import Runs
 from penstock_operator.events import Announcer
-from penstock_operator.kube import BATCH_JOBS, JOBS, PODS, Kube, KubeError, Raw
+from penstock_operator.kube import Kube, KubeError
 from penstock_operator.names import Owner
 from penstock_operator.observed import Observed, Problem, RunSeen, UnreadRun
 from penstock_operator.reconcile import decide

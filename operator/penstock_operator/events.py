@@ -14,10 +14,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from penstock.cluster.kinds import EVENTS, Raw
 from penstock.secrets import mask
 from penstock.spec.job import API_VERSION, KIND
 from penstock_operator.actions import Notice
-from penstock_operator.kube import EVENTS, Kube, KubeError, Raw
+from penstock_operator.kube import Kube, KubeError
 from penstock_operator.names import Owner, fitting
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from typing import Any
 
 import kopf
 
+from penstock.cluster.kinds import BATCH_JOBS, JOBS, PODS, Kind
 from penstock_operator import names
 from penstock_operator.cache import Cache, Key, batchjob_key
-from penstock_operator.kube import BATCH_JOBS, JOBS, PODS, Kind
 
 WATCH_SECONDS = 300
 """The API server ends a watch after that long; the next goes on from there."""

@@ -8,45 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
-from penstock import jsons
+from penstock.cluster.kinds import DEFINITIONS, LEASES, Kind, Raw, object_in
 from penstock.errors import InputError, PenstockError
-
-Raw = dict[str, Any]
-"""An object of Kubernetes as its API has it."""
 
 PAGE = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=30.0, sock_connect=5.0)
 _JSON = "application/json"
 _PATCH = "application/json-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of object and where the API has it."""
-
-    name: str
-    group: str
-    plural: str
-
-
-BATCH_JOBS = Kind("BatchJob", "/apis/penstock.dev/v1alpha1", "batchjobs")
-JOBS = Kind("Job", "/apis/batch/v1", "jobs")
-PODS = Kind("Pod", "/api/v1", "pods")
-SECRETS = Kind("Secret", "/api/v1", "secrets")
-EVENTS = Kind("Event", "/api/v1", "events")
-DEFINITIONS = Kind(
-    "CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"
-)
-LEASES = Kind("Lease", "/apis/coordination.k8s.io/v1", "leases")
 
 
 class KubeError(PenstockError):
@@ -218,19 +193,11 @@ class Kube:
             raise KubeError(what, 0, "Unreachable", text, False) from error
         if not 200 <= answer.status < 300:
             raise _refusal(what, answer.status, data, name.partition("/")[0])
-        return _object(data)
-
-
-def _object(data: bytes) -> Raw:
-    try:
-        value = jsons.loads(data)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return object_in(data)
 
 
 def _refusal(what: str, status: int, data: bytes, name: str) -> KubeError:
-    said = _object(data)
+    said = object_in(data)
     message = said.get("message") or data[:200].decode(errors="replace").strip() or str(status)
     about = str((said.get("details") or {}).get("name") or "")
     named = bool(name) and about == name

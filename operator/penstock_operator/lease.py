@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from penstock_operator.kube import LEASES, Kube, KubeError, Raw
+from penstock.cluster.kinds import LEASES, Raw
+from penstock_operator.kube import Kube, KubeError
 
 log = logging.getLogger(__name__)
 

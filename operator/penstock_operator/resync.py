@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from penstock.cluster.kinds import BATCH_JOBS, JOBS, PODS
 from penstock_operator import names
 from penstock_operator.cache import Cache
-from penstock_operator.kube import BATCH_JOBS, JOBS, PODS, Kube
+from penstock_operator.kube import Kube
 
 EVERY = 300.0
 """Seconds between two listings."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from penstock.cluster.kinds import BATCH_JOBS, JOBS, LEASES, PODS
 from penstock.store.db import Database
 from penstock_operator import resync
 from penstock_operator.access import Access
@@ -17,7 +18,7 @@ from penstock_operator.carry_out import Effects
 from penstock_operator.controller import manifest, observe
 from penstock_operator.database import Runs
 from penstock_operator.events import Announcer
-from penstock_operator.kube import BATCH_JOBS, JOBS, LEASES, PODS, Kube, KubeError, configuration
+from penstock_operator.kube import Kube, KubeError, configuration
 from penstock_operator.names import Owner, job_name
 from penstock_operator.observed import Observed
 from penstock_operator.settings import Settings

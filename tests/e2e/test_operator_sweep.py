@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.cluster.kinds import BATCH_JOBS
 from penstock.errors import PenstockError
 from penstock.plan import planner
 from penstock.spec.job import BatchJob
 from penstock.store.db import Database
 from penstock.store.migrate import migrate
-from penstock_operator.kube import BATCH_JOBS, Kube, KubeError, configuration
+from penstock_operator.kube import Kube, KubeError, configuration
 from penstock_operator.sweep import Sweep
 from tests.e2e.kube import Object
 from tests.e2e.namespace import Namespace

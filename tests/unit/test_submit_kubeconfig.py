@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from penstock.cluster.api import BATCH_JOBS, PODS, Refused, Unreachable, refusal
+from penstock.cluster.api import Refused, Unreachable, refusal
+from penstock.cluster.kinds import BATCH_JOBS, PODS
 from penstock.cluster.kubeconfig import Access, chosen, config_paths, login
 from penstock.cluster.proxy import proxy_for
 from penstock.errors import ClusterError, InputError

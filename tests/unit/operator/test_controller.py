@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.cluster.kinds import BATCH_JOBS, JOBS, PODS, Raw
 from penstock.errors import DatabaseError
 from penstock.store.owned import OwnedRun
 from penstock_operator import names
@@ -23,7 +24,7 @@ from penstock_operator.controller import (
     status_delay,
 )
 from penstock_operator.events import event
-from penstock_operator.kube import BATCH_JOBS, JOBS, PODS, KubeError, Raw
+from penstock_operator.kube import KubeError
 from penstock_operator.lease import DURATION, Watched, wanted
 from penstock_operator.metrics import Metrics
 from penstock_operator.names import Owner

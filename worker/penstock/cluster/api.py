@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from penstock import jsons
+from penstock.cluster.kinds import BATCH_JOBS, Kind, Raw, object_in
 from penstock.cluster.kubeconfig import Login
 from penstock.errors import ClusterError
-
-Raw = dict[str, Any]
-"""An object of Kubernetes as its API has it."""
 
 FIELD_MANAGER = "penstock"
 INSTALL = "helm install penstock charts/penstock --namespace penstock --create-namespace"
@@ -29,22 +26,6 @@ _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of object and where the API has it."""
-
-    name: str
-    group: str
-    plural: str
-
-
-BATCH_JOBS = Kind("BatchJob", "/apis/penstock.dev/v1alpha1", "batchjobs")
-CONFIG_MAPS = Kind("ConfigMap", "/api/v1", "configmaps")
-JOBS = Kind("Job", "/apis/batch/v1", "jobs")
-PODS = Kind("Pod", "/api/v1", "pods")
-SECRETS = Kind("Secret", "/api/v1", "secrets")
 
 
 class Refused(ClusterError):
@@ -176,7 +157,7 @@ class Api:
             raise self.unreachable(error) from error
         if not 200 <= status < 300:
             raise refusal(status, data, kind)
-        return _object(data)
+        return object_in(data)
 
     def unreachable(self, error: BaseException) -> Unreachable:
         """What to say of an error of the connection."""
@@ -202,7 +183,7 @@ async def opened(login: Login) -> AsyncIterator[Api]:
 
 def refusal(status: int, data: bytes, kind: Kind) -> ClusterError:
     """What an answer other than 2xx means for a person. Pure."""
-    said = _object(data)
+    said = object_in(data)
     message = str(said.get("message") or data[:300].decode(errors="replace").strip() or status)
     named = bool((said.get("details") or {}).get("name"))
     if status == 401:
@@ -216,11 +197,3 @@ def refusal(status: int, data: bytes, kind: Kind) -> ClusterError:
     else:
         text = f"the cluster refused ({status}): {message}"
     return Refused(status, text, named=named)
-
-
-def _object(data: bytes) -> Raw:
-    try:
-        value = jsons.loads(data)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

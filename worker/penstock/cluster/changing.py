@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from penstock.cluster.api import BATCH_JOBS, Api, Raw, Refused
+from penstock.cluster.api import Api, Refused
+from penstock.cluster.kinds import BATCH_JOBS, Raw
 from penstock.cluster.seen import is_over
 from penstock.cluster.watching import Since
 from penstock.errors import ClusterError, InputError, NotFound

@@ -13,7 +13,8 @@ from typing import IO, Any
 from penstock.cluster import changing, watching
 from penstock.cluster import results as reading
 from penstock.cluster import submit as handing_over
-from penstock.cluster.api import BATCH_JOBS, Api, opened
+from penstock.cluster.api import Api, opened
+from penstock.cluster.kinds import BATCH_JOBS
 from penstock.cluster.kubeconfig import Access, login
 from penstock.cluster.seen import progress_of
 from penstock.cluster.submit import Person

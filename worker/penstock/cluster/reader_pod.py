@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from penstock.cluster.api import Raw
 from penstock.cluster.changing import owner_reference
+from penstock.cluster.kinds import Raw
 from penstock.cluster.mounts import CONTAINER
 
 LIFE = 2 * 3600

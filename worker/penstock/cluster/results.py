@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from penstock import jsons
-from penstock.cluster.api import JOBS, PODS, SECRETS, Api, Raw, Refused
+from penstock.cluster.api import Api, Refused
 from penstock.cluster.changing import the_job
+from penstock.cluster.kinds import JOBS, PODS, SECRETS, Raw
 from penstock.cluster.mounts import CONTAINER
 from penstock.cluster.reader_pod import database_secret, newest, reader_of, reader_with
 from penstock.cluster.run_in_pod import run_in_pod

@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Sequence
 import aiohttp
 
 from penstock import jsons
-from penstock.cluster.api import PODS, Api
+from penstock.cluster.api import Api
+from penstock.cluster.kinds import PODS
 from penstock.errors import ClusterError
 
 PROTOCOL = "v4.channel.k8s.io"

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from penstock.cluster import changing
-from penstock.cluster.api import BATCH_JOBS, CONFIG_MAPS, SECRETS, Api, Raw, Refused
+from penstock.cluster.api import Api, Refused
 from penstock.cluster.keys import Key, key_of
+from penstock.cluster.kinds import BATCH_JOBS, CONFIG_MAPS, SECRETS, Raw
 from penstock.cluster.manifest import manifest_for, stays_here
 from penstock.cluster.seen import is_over
 from penstock.cluster.staging import Staged, labels, stage

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.cluster.api import BATCH_JOBS, Api, Refused, Unreachable
+from penstock.cluster.api import Api, Refused, Unreachable
+from penstock.cluster.kinds import BATCH_JOBS
 from penstock.cluster.seen import condition, progress_of
 from penstock.errors import InputError, Mistake, NotFound
 from penstock.store.progress import Progress
