@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 from penstock import jsons
 from penstock.errors import AlreadyRunning, InputError
@@ -43,12 +45,13 @@ class _Known:
 
 
 class Runs:
-    """The runs of all BatchJobs. aside: a connection for what may take long. cluster: tells this
+    """The runs of all BatchJobs. connections: a BatchJob always has the same one of them, so that
+    looks at others seldom have to wait. aside: one for what may take long. cluster: tells this
     cluster's BatchJobs from those of others that use the same database. Every method may raise
     DatabaseError."""
 
-    def __init__(self, db: Database, aside: Database, cluster: str) -> None:
-        self._db, self._aside, self._cluster = db, aside, cluster
+    def __init__(self, connections: Sequence[Database], aside: Database, cluster: str) -> None:
+        self._connections, self._aside, self._cluster = connections, aside, cluster
         self._known: dict[str, _Known | _Unread] = {}
         self._refused: dict[str, str] = {}
 
@@ -65,18 +68,22 @@ class Runs:
         self._known.pop(key, None)
         self._refused.pop(key, None)
 
+    def _of(self, key: str) -> Database:
+        return self._connections[crc32(key.encode()) % len(self._connections)]
+
     async def look(
         self, key: str, uid: str, now: float, *, idle: bool = False
     ) -> RunSeen | UnreadRun | None:
         """The newest run of a job; None when there is none. now: seconds since the epoch. idle:
         somebody keeps it from working, so its time does not count."""
-        newest = await runs.newest(self._db, key, idle=idle)
+        db = self._of(key)
+        newest = await runs.newest(db, key, idle=idle)
         if newest is None:
             self._known.pop(key, None)
             return None
         known = self._known.get(key)
         if known is None or (known.id, known.revision) != (newest.id, newest.revision):
-            known = self._known[key] = self._read(await runs.get(self._db, newest.id))
+            known = self._known[key] = self._read(db, await runs.get(db, newest.id))
         mine = newest.owner == self.owner(uid)
         foreign = not newest.owner.startswith(self.owner(""))
         if isinstance(known, _Unread):
@@ -105,14 +112,14 @@ class Runs:
             finished=newest.finished,
         )
 
-    def _read(self, run: Run) -> _Known | _Unread:
+    def _read(self, db: Database, run: Run) -> _Known | _Unread:
         try:
             manifest = runs.manifest_of(run)
         except InputError as error:
             rerun, redrive = runs.counter(run, "rerun"), runs.counter(run, "redrive")
             return _Unread(run.id, run.revision, rerun, redrive, str(error))
         reasons = Reasons(self._aside, run.id)
-        return _Known(run.id, run.revision, manifest, Observer(self._db, run), reasons)
+        return _Known(run.id, run.revision, manifest, Observer(db, run), reasons)
 
     async def _progress(self, known: _Known, now: float, seconds: float) -> Progress:
         progress = await known.observer.look(now, seconds=seconds)
@@ -122,27 +129,26 @@ class Runs:
 
     async def carry_out(self, action: DatabaseAction, seen: Observed) -> None:
         """Do it, unless it is done already."""
+        db = self._of(seen.key)
         match action:
             case OpenRun():
-                await self._open(action, seen)
+                await self._open(db, action, seen)
             case EditRun(run=run, manifest=manifest, resume=resume):
-                await self._db.together(lambda t: _edit(t, run, manifest, resume=resume))
+                await db.together(lambda t: _edit(t, run, manifest, resume=resume))
             case SetRunPhase(run=run, phase=phase, since=since, reason=reason, message=message):
-                await runs.set_phase(
-                    self._db, run, phase, since=since, reason=reason, message=message
-                )
+                await runs.set_phase(db, run, phase, since=since, reason=reason, message=message)
             case BeginExport(run=run):
-                await ending.begin_export(self._db, run)
+                await ending.begin_export(db, run)
             case CloseRun(run=run):
-                whole = await runs.get(self._db, run)
+                whole = await runs.get(db, run)
                 policy = runs.manifest_of(whole).spec.failure_policy
-                await ending.close(self._db, whole, policy)
+                await ending.close(db, whole, policy)
 
-    async def _open(self, action: OpenRun, seen: Observed) -> None:
+    async def _open(self, db: Database, action: OpenRun, seen: Observed) -> None:
         job = action.manifest
         try:
             await planner.open_run(
-                self._db,
+                db,
                 job=seen.key,
                 result_set=f"{seen.namespace}/{job.result_set}",
                 manifest=_text(job),

@@ -32,11 +32,14 @@ from penstock_operator.settings import Settings
 
 log = logging.getLogger(__name__)
 
-WORKERS = 2
-"""Looks at a time. Each asks the database several times, over the one connection, so more of them
-would only wait for each other."""
+WORKERS = 4
+"""Looks at a time."""
+CONNECTIONS = 4
+"""To the database, for the looks: with a single one they wait for each other more than for it."""
 STATEMENT = 30.0
 """Seconds after which a statement of the operator counts as lost."""
+RECONNECT = 1.0
+"""Seconds for a connection to come back by itself: after an outage each of them has to."""
 RETRY = 5.0
 GOODBYE = 1.5
 """Seconds that the parts, and then the Lease, have to end."""
@@ -82,12 +85,8 @@ class Operator:
             work.result()
 
     async def _work(self) -> None:
-        runs_db = Database(
-            self._settings.database_url, name="penstock-operator", command_timeout=STATEMENT
-        )
-        aside_db = Database(
-            self._settings.database_url, name="penstock-operator-aside", command_timeout=STATEMENT
-        )
+        looking = [self._database("penstock-operator") for _ in range(CONNECTIONS)]
+        aside = self._database("penstock-operator-aside")
         sweep_db = Database(self._settings.database_url, name="penstock-operator-sweep")
         try:
             async with asyncio.TaskGroup() as group:
@@ -98,8 +97,8 @@ class Operator:
                 await self._first_listing()
                 group.create_task(self._watch(), name="watches")
                 cluster = await self._identify()
-                runs = Runs(runs_db, aside_db, cluster)
-                access = Access(runs_db, cluster, self._settings)
+                runs = Runs(looking, aside, cluster)
+                access = Access(looking[0], cluster, self._settings)
                 effects = Effects(self._kube, runs, self._cache, self._settings, access)
                 announcer = Announcer(self._kube)
                 controller = Controller(
@@ -116,9 +115,16 @@ class Operator:
                 group.create_task(self._every(sweep.EVERY, lambda: self._sweep(sweeping)))
                 group.create_task(self._every(tally.EVERY, self._tell, later=True))
         finally:
-            await runs_db.close()
-            await aside_db.close()
-            await sweep_db.close()
+            for one in (*looking, aside, sweep_db):
+                await one.close()
+
+    def _database(self, name: str) -> Database:
+        return Database(
+            self._settings.database_url,
+            name=name,
+            patience=RECONNECT,
+            command_timeout=STATEMENT,
+        )
 
     async def _identify(self) -> str:
         """What tells this cluster from others that use the same database: the UID of the definition

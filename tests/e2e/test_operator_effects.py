@@ -50,7 +50,7 @@ class Stage:
         )
         db = Database(NOWHERE)
         access = Access(db, "none", settings)
-        self.effects = Effects(kube, Runs(db, db, "none"), self.cache, settings, access)
+        self.effects = Effects(kube, Runs([db], db, "none"), self.cache, settings, access)
 
     def restarted(self) -> Stage:
         """As after a restart: nothing is known yet."""

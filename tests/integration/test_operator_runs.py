@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -39,7 +40,7 @@ class Cluster:
 
     def __init__(self, db: Database, dsn: str, job: BatchJob) -> None:
         self.db, self.dsn, self.job = db, dsn, job
-        self.runs = Runs(db, db, "cluster-1")
+        self.runs = Runs([db], db, "cluster-1")
         self.uid = "uid-1"
         self.jobs: dict[str, JobSeen] = {}
         self.roles: list[str] = []
@@ -296,7 +297,7 @@ async def test_reasons_that_cannot_be_counted_in_time_are_all_that_is_missing(
     await cluster.to_the_end()
 
     aside, other, now = Database(dsn), Database(dsn), time.time()
-    looking = Runs(db, aside, "cluster-1")
+    looking = Runs([db], aside, "cluster-1")
 
     async def look(after: float) -> RunSeen:
         found = await looking.look("team/job", "uid-1", now + after)
@@ -337,3 +338,29 @@ async def test_a_slow_count_of_reasons_makes_the_next_one_rarer(
     assert await counting.look(2, 1000.0 + waits - 1.0, ended=False) == ()
     assert await counting.look(2, 1000.0 + 3 * waits, ended=False) == (("HTTP 400", 2),)
     assert await counting.look(3, 1000.0 + 3 * waits, ended=False) == (("HTTP 400", 2),)
+
+
+async def test_looks_at_others_do_not_wait_for_one_that_takes_long(db: Database, dsn: str) -> None:
+    connections = [Database(dsn) for _ in range(4)]
+    shared, busy = Runs(connections, db, "cluster-1"), asyncio.Event()
+
+    async def held(_: object) -> None:
+        busy.set()
+        await asyncio.Event().wait()
+
+    blocked = asyncio.create_task(connections[0].call(held))
+    await busy.wait()
+
+    async def answered(name: str) -> bool:
+        try:
+            return await asyncio.wait_for(shared.look(f"team/{name}", "uid", 0.0), 3.0) is None
+        except TimeoutError:
+            return False
+
+    names = [f"job-{number}" for number in range(40)]
+    free = sum(await asyncio.gather(*map(answered, names)))
+    assert 20 <= free < 40  # about three in four
+    blocked.cancel()
+    await asyncio.wait([blocked])
+    for one in connections:
+        await one.close()
