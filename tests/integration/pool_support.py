@@ -73,8 +73,8 @@ class CountingLeader:
 class Workers:
     """Workers of one pool, each with a connection of its own, told apart by letters."""
 
-    def __init__(self, dsn: str, run: int, lease: float) -> None:
-        self._dsn, self._run, self._lease = dsn, run, lease
+    def __init__(self, dsn: str, run: int, lease: float, connect: type[Database]) -> None:
+        self._dsn, self._run, self._lease, self._connect = dsn, run, lease, connect
         self.members: dict[str, NotingMember] = {}
         self.pooling: dict[str, Pooling] = {}
         self.ticks: dict[str, list[Mapping[str, tuple[Told, float]]]] = {}
@@ -84,7 +84,7 @@ class Workers:
     async def start(self, *names: str, every: float = 0.25) -> None:
         """Join and go on, one after the other."""
         for name in names:
-            db = Database(self._dsn, patience=None, on_outage=lambda _: None)
+            db = self._connect(self._dsn, patience=None, on_outage=lambda _: None)
             await db.open()
             member, ticks = NotingMember(every), []  # type: ignore[var-annotated]
             pooling = Pooling(
@@ -145,10 +145,12 @@ class Workers:
 
 
 @asynccontextmanager
-async def workers(dsn: str, run: int, lease: float = LEASE) -> AsyncIterator[Workers]:
+async def workers(
+    dsn: str, run: int, lease: float = LEASE, connect: type[Database] = Database
+) -> AsyncIterator[Workers]:
     """None yet; all that are started have ended afterwards."""
     async with AsyncExitStack() as stack:
-        made = Workers(dsn, run, lease)
+        made = Workers(dsn, run, lease, connect)
         stack.push_async_callback(made.close)
         yield made
         made.check()

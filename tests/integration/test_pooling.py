@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -102,8 +103,19 @@ async def test_an_urgent_member_does_not_wait_and_floods_nobody(dsn: str, run: i
         assert time.monotonic() - began >= many * GAP * 0.95
 
 
-async def test_two_never_write_in_each_others_terms(dsn: str, db: Database, run: int) -> None:
-    """The lease is so short that it runs out all the time, at any moment of a leader's round."""
+class Hesitant(Database):
+    """Every second order goes out when its lease has run out, and another may lead."""
+
+    orders = 0
+
+    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        self.orders += 1
+        if self.orders % 2:
+            await asyncio.sleep(0.1)
+        return await super().fetchrow(sql, *args)
+
+
+async def test_who_leads_no_more_writes_no_more(dsn: str, db: Database, run: int) -> None:
     await db.execute(
         "CREATE TABLE written (n serial, term bigint, leader text, state jsonb);"
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -112,8 +124,8 @@ async def test_two_never_write_in_each_others_terms(dsn: str, db: Database, run:
         " RETURN new; END $$;"
         "CREATE TRIGGER note AFTER UPDATE OF state ON pool FOR EACH ROW EXECUTE FUNCTION note()"
     )
-    async with workers(dsn, run, lease=0.01) as fleet:
-        await fleet.start(*FIVE, every=0.1)
+    async with workers(dsn, run, lease=0.05, connect=Hesitant) as fleet:
+        await fleet.start(*FIVE, every=GAP)
         await fleet.until(lambda: min(len(ticks) for ticks in fleet.ticks.values()) >= 15, 60)
     rows = await db.fetch(
         "SELECT term, leader, (state->>'count')::int AS count FROM written ORDER BY n"
@@ -126,7 +138,7 @@ async def test_two_never_write_in_each_others_terms(dsn: str, db: Database, run:
     assert len(leaders) == len(set(terms)) > 10
     counts = [row["count"] for row in rows]
     assert counts == sorted(set(counts))  # nobody wrote over what it had not seen
-    assert len(rows) < ticks  # some did come too late
+    assert 0.25 < len(rows) / ticks < 0.75
 
 
 async def test_an_answer_that_took_long_is_lost(
@@ -162,16 +174,22 @@ async def test_a_pool_that_cannot_be_used_is_told_once(
 
 
 @pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
-    """Of a server that this test may stop. It has the schema."""
+async def stoppable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Path, Database]]:
+    """A server that this test may stop, with the schema: its directory, and a connection."""
     monkeypatch.setenv("PENSTOCK_SERVER_GRACE", "0.2")
-    path = tmp_path / "db"
-    server = await embedded.start(path, cwd=tmp_path)
+    home = tmp_path / "db"
+    server = await embedded.start(home, cwd=tmp_path)
+    db = Database(server.dsn, patience=None, on_outage=lambda _: None)
     try:
-        yield path
+        await db.open()
+        await db.call(migrate)
+        yield home, db
     finally:
+        await db.close()
         server.close()
-    await until(lambda: over(path))
+    await until(lambda: over(home))
 
 
 async def pg_ctl(home: Path, *arguments: str) -> None:
@@ -187,14 +205,13 @@ async def pg_ctl(home: Path, *arguments: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["fast", "immediate"])
-async def test_the_database_stops_and_comes_back(home: Path, how: str) -> None:
+async def test_the_database_stops_and_comes_back(
+    stoppable: tuple[Path, Database], how: str
+) -> None:
     """`immediate` is a crash: what was learned is still there, what was reported is not."""
-    server = await embedded.start(home, cwd=home.parent)
-    db = Database(server.dsn, patience=None, on_outage=lambda _: None)
-    await db.open()
-    await db.call(migrate)
+    home, db = stoppable
     run = (await planned(db, 1)).id
-    async with workers(server.dsn, run) as fleet:
+    async with workers(db.dsn, run) as fleet:
         await fleet.start(*FIVE)
         await fleet.until(lambda: shared_by(fleet, *FIVE))
         await pg_ctl(home, "stop", "-m", how)
@@ -220,5 +237,3 @@ async def test_the_database_stops_and_comes_back(home: Path, how: str) -> None:
         await fleet.until(lambda: shared_by(fleet, *FIVE))
         state = json.loads(await db.fetchval("SELECT state FROM pool WHERE key = $1", POOL))
         assert state["count"] > max(ticks.values())
-    await db.close()
-    server.close()
