@@ -40,6 +40,31 @@ async def test_every_item_is_called_once_and_stands_in_order(db: Database) -> No
     assert not await shards.unfinished(db, run.id)
 
 
+async def test_once_a_run_is_done_its_calls_are_counted(db: Database) -> None:
+    run = await planned(db, 45)
+    await db.execute(
+        """
+        CREATE TABLE counted (open bigint, requests bigint);
+        CREATE FUNCTION count_requests() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO counted
+            SELECT (SELECT count(*) FROM shard WHERE run = NEW.run AND NOT done),
+                   (SELECT sum((stats::json ->> 'requests')::int) FROM worker WHERE run = NEW.run);
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER count_requests AFTER UPDATE OF done ON shard
+            FOR EACH ROW WHEN (NEW.done) EXECUTE FUNCTION count_requests();
+        """
+    )
+
+    async def answer(items: Sequence[WorkItem]) -> CallResult:
+        return good(items)
+
+    await worker(db, run, Scripted(answer)).work(1.0)
+    counted = await db.fetch("SELECT requests FROM counted WHERE open = 0")
+    assert [row["requests"] for row in counted] == [45]
+
+
 async def test_the_last_results_do_not_wait_for_the_interval(db: Database) -> None:
     run = await planned(db, 5)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import asyncpg
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 
 class Checkpointer:
-    """Collects results and writes them under their shards' leases."""
+    """Collects results and writes them under their shards' leases. before_last: called before a
+    shard's last results are written, after which the run may count as done."""
 
     def __init__(
         self,
@@ -37,10 +38,12 @@ class Checkpointer:
         max_interval: float,
         on_flushed: Callable[[int, int, float], None],
         on_fenced: Callable[[int], None],
+        before_last: Callable[[], Awaitable[None]],
     ) -> None:
         self._db, self._run, self._leases = db, run, leases
         self._max_items, self._max_interval = max_items, max_interval
         self._on_flushed, self._on_fenced = on_flushed, on_fenced
+        self._before_last = before_last
         self._pending: list[ResultRow] = []
         self._writing = 0
         self._wake = asyncio.Event()
@@ -119,6 +122,8 @@ class Checkpointer:
                         self._full.set()
 
     async def _write(self, concerned: list[tuple[int, int, bool]], batch: list[ResultRow]) -> None:
+        if any(finished for _, _, finished in concerned):
+            await self._before_last()
         started = time.monotonic()
         mine = await self._store(concerned, batch)
         for lo, _, _ in concerned:

@@ -80,6 +80,7 @@ class Worker:
             max_interval=spec.checkpoint.max_interval,
             on_flushed=self._flushed,
             on_fenced=self.fenced,
+            before_last=self._say_totals,
         )
         self.attempts = Attempts(
             processor,
