@@ -81,9 +81,9 @@ def test_never_lost_where_the_calls_are_always_in_flight(
 @given(fixed=st.integers(1, 500), seen=observations)
 def test_fixed_stays_fixed(fixed: int, seen: list[tuple[float, int, float, float, bool]]) -> None:
     knee, now = Knee(fixed, fixed), 0.0
-    for pause, *rest in seen:
+    for pause, completed, busy, in_flight, limited in seen:
         now += pause
-        assert knee.observe(now, *rest) == fixed
+        assert knee.observe(now, completed, busy, in_flight, limited) == fixed
     assert knee.home == fixed
 
 
@@ -111,6 +111,12 @@ def test_of_a_flat_curve_the_smallest_number_is_taken() -> None:
     drive(knee, lambda n: 30.0 * min(n, 4), 1500)
     assert knee.home == 4
     assert knee.explain().startswith("knee at 4: 6 in flight brought 0.")
+
+
+def test_a_knee_below_the_start_is_found_soon() -> None:
+    knee, rate = Knee(1, 1000), peaked(2)
+    allowed = drive(knee, rate, 120)
+    assert sum(map(rate, allowed[60:])) >= 0.95 * rate(2) * len(allowed[60:])
 
 
 def test_probing_costs_little() -> None:

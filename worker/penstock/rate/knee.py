@@ -5,7 +5,7 @@ where that begins: it grows well before the last bit of throughput is had. So th
 throughput at different numbers of calls in flight, in two phases.
 
 Climb: from a few calls up in jumps while each brings a fair part of what it would bring to an idle
-server; a jump that brings too little is taken back and tried smaller.
+server; a jump that brings too little is taken back and tried smaller. Where none was kept, down.
 Hold: stay at home, and now and then look at the next number above or below. Probes are paid from a
 loss budget, a share of all answers, and made only while what they may find is worth more than they
 cost. What was found fades, and when home's own rate changes, the others are thought to have changed
@@ -23,6 +23,8 @@ KEEP = -math.log(0.97)
 """Home is the smallest number with this part of the best throughput."""
 RISING = 0.2
 """A jump is kept when the throughput rises by at least this power of the calls in flight."""
+BETTER = 0.2
+"""Where the climb began above the knee, fewer calls are kept when the throughput rises so much."""
 STEEP = 0.5
 """A step up in hold that rises so much begins another climb."""
 FULL = 0.85
@@ -64,6 +66,7 @@ class Knee:
         self._level = min(max(home or START, minimum), maximum)
         self._home = self._level
         self._climbing = home is None and minimum < maximum
+        self._rose = False  # whether a jump was kept
         self._ceiling: int | None = None  # the smallest jump of this climb that was taken back
         self._rates: dict[int, Estimate] = {}  # of each number that was measured
         self._by_latency = Estimate(0.0, 1.0)  # home's in the climb, as latencies tell it
@@ -175,17 +178,26 @@ class Knee:
             jump, before = math.log(level / self._home), self._rates[self._home]
             gain = measured.log - before.log
             # Calls that start together end together, which looks like a gain; but they take long.
-            if by_latency.log < self._by_latency.log:
+            if jump > 0 and by_latency.log < self._by_latency.log:
                 gain = min(gain, 0.0)
             doubt = 1.5 * COARSE**0.5 * self._spread.error(measured, before)
-            if gain < RISING * jump:
-                if gain + doubt >= RISING * jump and answers < max(64, 2 * level):
+            wanted = RISING * jump if jump > 0 else BETTER
+            if gain < wanted:
+                if gain + doubt >= wanted and answers < max(64, 2 * level):
                     return  # too close to tell yet
                 self._rates[level] = measured
-                self._ceiling = level
-                self._jump(2.0)
+                if jump < 0:
+                    self._stay()
+                else:
+                    self._ceiling = level
+                    self._jump(2.0)
                 return
+        fell = level < self._home
+        self._rose = self._rose or level > self._home
         self._home, self._rates[level], self._by_latency = level, measured, by_latency
+        if fell:
+            self._fall()
+            return
         # Where round trips are short, a jump too far is seen and taken back in no time.
         rounds = answers / level / self._meter.seconds
         self._jump(8.0 if rounds >= 32 else 4.0 if rounds >= 8 else 2.0)
@@ -197,11 +209,26 @@ class Knee:
         level = max(self._nearest(wanted), self._above(home))
         if level > home and (ceiling is None or level < ceiling):
             self._go(level)
-            return
+        elif self._rose or ceiling is None:
+            self._stay()
+        else:
+            self._fall()
+
+    def _fall(self) -> None:
+        """The climb began above the knee: half as many, while that brings more."""
+        level = self._nearest(self._home / 2)
+        if level < self._home:
+            self._go(level)
+        else:
+            self._stay()
+
+    def _stay(self) -> None:
+        """The climb is over."""
         self._climbing = False
         # Who rose to the maximum knows enough: fewer would bring less.
-        self._credit = 0.0 if home == self._maximum and ceiling is None else self._span(home)
-        self._go(home)
+        at_maximum = self._home == self._maximum and self._ceiling is None
+        self._credit = 0.0 if at_maximum else self._span(self._home)
+        self._go(self._home)
 
     def _hold(self) -> None:
         epoch = _epoch(self._level)
@@ -243,7 +270,7 @@ class Knee:
             return
         rise = rate.log - self._rates[home].log
         self._climbing = level > home and rise >= STEEP * math.log(level / home)
-        self._ceiling = None
+        self._rose, self._ceiling = True, None
         self._home = level
         self._credit = max(self._credit, self._span(level) / 2)
         self._measure(0)
