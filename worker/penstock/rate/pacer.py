@@ -7,6 +7,8 @@ Pure: time is an argument, in seconds of any one clock.
 
 from __future__ import annotations
 
+import math
+
 
 class Pacer:
     """Lets cost pass at a rate. rate: cost units a second; infinity lets everything pass."""
@@ -28,3 +30,17 @@ class Pacer:
         """Correct a cost that turned out smaller (or, negative, larger) than was taken."""
         if self.rate != float("inf") and self._tat != float("-inf"):
             self._tat -= cost / self.rate
+
+    def rest(self) -> None:
+        """Let the next one pass at once."""
+        self._tat = float("-inf")
+
+    def fall_in(self, now: float, phase: float) -> None:
+        """Pass at multiples of 1/rate, shifted by phase (a fraction of it): pacers of one rate with
+        phases 0, 1/n, 2/n … take turns. Costs at most one turn."""
+        if self.rate == float("inf"):
+            return
+        turn = 1 / self.rate
+        if self._tat < now + turn:
+            slot = (math.ceil(now / turn - phase) + phase) * turn
+            self._tat = slot if slot >= self._tat - turn / 2 else slot + turn

@@ -1,0 +1,250 @@
+"""What a limit allows in the long run, measured from the instants at which it was used up.
+
+A token bucket that is empty at two instants has admitted exactly rate · time in between. A window
+has admitted its limit in the window before each such instant. So each resumption measures; nothing
+is searched for by trial (docs/explanation/rate-control.md). Pure; seconds of one clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penstock.rate import window
+from penstock.rate.episodes import Episode, Mark
+from penstock.rate.journal import Journal
+from penstock.rate.window import JUST_BEFORE, LONGEST
+
+MARKS = 400
+MINUTE = 60.0
+SURE = 0.01
+"""A doubt below which a limit counts as known."""
+EXACT, SMALLEST_DOUBT, LARGEST_DOUBT = 1.6, 0.003, 0.1
+"""EXACT: calls by which an account between two resumptions may be off."""
+STRAY = 0.3
+"""The same, times the root of the calls: how far a real provider strays."""
+SHORTEST, FEWEST = 1.5, 16.0
+"""Seconds, and calls at the pace, from which on two resumptions measure."""
+UNDERUSED = 2.0
+"""Calls by which a far side may have saved up while the pace lay below its limit."""
+CLEARING = 0.6
+"""Of the doubt about a window's length, which whole seconds of Retry-After blur, is left after each
+episode."""
+STRIKES = 3
+NEAR = 150.0
+"""Calls: an episode that soon after another may be its echo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast was sent between two episodes: (time, units a second) at each change, and by which
+    fraction the last change raised it (0 when it was never raised)."""
+
+    changes: Sequence[tuple[float, float]]
+    step: float
+
+    @property
+    def last(self) -> float:
+        """Units a second in the end."""
+        return self.changes[-1][1]
+
+    def below(self, rate: float, until: float) -> float:
+        """Units that were sent less than at this rate, where it was less."""
+        ends = [at for at, _ in self.changes[1:]] + [until]
+        return sum(
+            max(0.0, rate - pace) * (end - at)
+            for (at, pace), end in zip(self.changes, ends, strict=True)
+        )
+
+
+class LimitEstimate:
+    """A limit of one dimension. grain: units of a call.
+
+    rate: units a second; None while no episode was seen. window: seconds of the window that counts,
+    where one showed itself. doubt: how wrong the rate may be, as a fraction. floor: a rate that was
+    kept up for long without a refusal; the limit is not below it.
+    """
+
+    def __init__(self, grain: float = 1.0) -> None:
+        self.grain = grain
+        self.rate: float | None = None
+        self.window: float | None = None
+        self.doubt = 0.5
+        self.floor = 0.0
+        self._marks: deque[Mark] = deque(maxlen=MARKS)
+        self._strikes = 0
+        self._blur = 0.0
+
+    @property
+    def sure(self) -> bool:
+        """Whether the limit is known well enough to look for changes only now and then."""
+        return self.doubt <= SURE
+
+    def begin(self, journal: Journal, episode: Episode) -> None:
+        """The first episode of all: nothing is known but what came before it."""
+        assert journal.first is not None
+        if episode.is_long(self.grain):
+            self._first_window(journal, episode)
+        else:
+            span = min(1.0, max(episode.began - journal.first, 0.2))
+            recent = journal.between(episode.began - span, episode.began) / span
+            self.rate = 0.8 * max(recent, 0.5 * self.grain)
+            self.doubt = 0.5
+        self._mark(episode)
+
+    def begin_at(self, rate: float, doubt: float) -> None:
+        """The rate is about this, as others found out."""
+        self.rate, self.doubt = rate, doubt
+
+    def kept_up(self, seconds: float, units: float) -> None:
+        """So much was admitted since the last resumption, without a refusal."""
+        enough = max(6.0, 1.05 * (self.window or 0.0))
+        if units >= 40 * self.grain and seconds > enough:
+            self.floor = max(self.floor, (units - EXACT * self.grain) / seconds)
+
+    def learn(self, journal: Journal, episode: Episode, pace: Pace, dense: float | None) -> bool:
+        """A later episode. dense: what was admitted a second while every few calls were refused;
+        None when refusals are rare. Returns whether it fits what was known of the limit: else the
+        rate was begun anew."""
+        fits = False
+        if not self._marks:
+            # The rate was told, or learned by an earlier job: nothing to measure from yet.
+            assert self.rate is not None
+            assert journal.first is not None
+            seconds = episode.ended - journal.first
+            fits_window = abs(episode.total / seconds / self.rate - 1) < 0.2
+            if episode.is_long(self.grain) and seconds < LONGEST and fits_window:
+                self._first_window(journal, episode)
+        elif episode.is_long(self.grain):
+            self._by_block(journal, episode)
+        elif self.window is None and self._found_window(journal, episode):
+            pass
+        elif dense is not None and self.window is None and dense < 0.85 * pace.last:
+            self._restart(dense, doubt=0.2)
+        else:
+            fits = True
+            self._check_floor(episode, pace)
+            self._by_accounts(journal, episode, pace)
+        self._mark(episode)
+        return fits
+
+    def _first_window(self, journal: Journal, episode: Episode) -> None:
+        """A window that is full for long, and whose first admission was the first of all."""
+        assert journal.first is not None
+        seconds = episode.ended - journal.first
+        if seconds < LONGEST:
+            self.window, units = seconds, episode.total
+            self._blur = 0.6 / seconds  # Retry-After comes in whole seconds
+            if episode.began - journal.first > seconds / 2:  # others may have passed before it
+                self._blur = max(self._blur, LARGEST_DOUBT)
+        else:  # no window lasts so long: refused calls counted, too, or it was long in filling
+            self.window, self._blur = MINUTE, LARGEST_DOUBT
+            units = journal.between(episode.began - MINUTE, episode.began)
+        self.rate = units / self.window
+        self.doubt, self.floor = self._blur, 0.0
+
+    def _by_block(self, journal: Journal, episode: Episode) -> None:
+        """A window that is full for long: from one such block to the next its limit passes."""
+        before = next((mark for mark in reversed(self._marks) if mark.long), None)
+        doubt = SURE
+        if before is None:
+            before, doubt = self._marks[0], LARGEST_DOUBT
+        seconds, units = episode.ended - before.at, episode.total - before.total
+        known = self.window
+        if known is None or _is_another(seconds, known):
+            self.window = seconds
+        if known is None or seconds > 0.97 * known:
+            rate = units / seconds
+        else:
+            rate = journal.between(episode.began - known, episode.began) / known
+        self._restart(rate, doubt)
+
+    def _found_window(self, journal: Journal, episode: Episode) -> bool:
+        here = Mark(episode.ended, episode.total, long=False)
+        recent = [mark for mark in self._marks if mark.at > episode.ended - 2 * LONGEST]
+        found = window.find(journal, [*recent, here], self.grain)
+        if found is None:
+            return False
+        self.window, self.rate = found.seconds, found.units / found.seconds
+        self.doubt, self.floor = 0.02, 0.0
+        return True
+
+    def _check_floor(self, episode: Episode, pace: Pace) -> None:
+        """Refusals at a pace that was kept up before: echoes, or the limit has come down."""
+        soon = episode.total - self._marks[-1].total < NEAR * self.grain
+        if not soon:
+            self._strikes = 0
+        elif pace.last <= 1.004 * self.floor:
+            self._strikes += 1
+            if self._strikes >= STRIKES:
+                self._strikes, self.floor = 0, 0.0
+
+    def _by_accounts(self, journal: Journal, episode: Episode, pace: Pace) -> None:
+        before = self._marks[-1]
+        units = episode.total - before.total
+        lately = units / max(episode.began - before.at, 1e-3)
+        if pace.step and self.window is None:
+            saved = pace.below(lately, episode.began)
+            if saved > UNDERUSED * self.grain:
+                # It may have overflowed meanwhile: the limit lies between what was admitted and the
+                # pace at which it was refused.
+                rate = min(pace.last, max(lately, self.floor, pace.last / (1 + 0.6 * pace.step)))
+                doubt = min((pace.last - rate) / rate, LARGEST_DOUBT)
+                floor = self.floor
+                self._restart(rate, doubt)
+                self.floor = floor
+                return
+        assert self.rate is not None
+        known, calls = self.rate, 0.0
+        if self.window is not None and episode.ended - (journal.first or 0.0) > self.window:
+            last = episode.ended - JUST_BEFORE
+            units = journal.between(last - self.window, last)
+            self.rate, calls = max(self.floor, units / self.window), units / self.grain
+        else:
+            self.rate, calls = self._from_pairs(episode, pace)
+        by_count = STRAY * EXACT / calls if calls else LARGEST_DOUBT / 2
+        by_change = min(LARGEST_DOUBT, abs(self.rate - known) / self.rate / 2)
+        self._blur *= CLEARING
+        self.doubt = max(SMALLEST_DOUBT, by_count, by_change, self._blur)
+
+    def _from_pairs(self, episode: Episode, pace: Pace) -> tuple[float, float]:
+        """The rate that agrees with the accounts from as many resumptions, back from this one, as
+        agree with each other; and the calls in the longest of them (0: none measures yet)."""
+        assert self.rate is not None
+        shortest = max(SHORTEST, FEWEST * self.grain / pace.last, self.window or 0.0)
+        low, high, rate, most = 0.0, math.inf, self.rate, 0.0
+        for mark in reversed(self._marks):
+            seconds, calls = episode.ended - mark.at, (episode.total - mark.total) / self.grain
+            if seconds < shortest or calls < 10:
+                continue
+            slack = EXACT + STRAY * math.sqrt(calls)
+            a_call = self.grain / seconds
+            if (calls - slack) * a_call > high or (calls + slack) * a_call < low:
+                break  # the limit was another one then
+            low, high = max(low, (calls - slack) * a_call), min(high, (calls + slack) * a_call)
+            rate, most = calls * a_call, calls
+        if most:
+            return max(self.floor, min(max(rate, low), high)), most
+        mark = self._marks[0]
+        seconds, calls = episode.ended - mark.at, (episode.total - mark.total) / self.grain
+        if seconds <= 0:
+            return rate, 0.0
+        slack, a_call = EXACT + 0.1 * calls, self.grain / seconds
+        return min(max(rate, (calls - slack) * a_call), (calls + slack) * a_call), 0.0
+
+    def _restart(self, rate: float, doubt: float) -> None:
+        """What was measured before no longer counts."""
+        self.rate, self.doubt, self.floor = rate, max(SMALLEST_DOUBT, doubt), 0.0
+        self._marks.clear()
+
+    def _mark(self, episode: Episode) -> None:
+        self._marks.append(Mark(episode.ended, episode.total, episode.is_long(self.grain)))
+
+
+def _is_another(seconds: float, known: float) -> bool:
+    """Whether blocks so far apart show a longer window than the one that is known, and not some of
+    that one after the other."""
+    several = max(1, round(seconds / known))
+    return seconds > 1.03 * known and abs(seconds / several / known - 1) > 0.1 and seconds < LONGEST

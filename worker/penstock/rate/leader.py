@@ -1,0 +1,282 @@
+"""The pool's side of rate control: learns from all members' reports and gives each its orders.
+
+Exactly one member of a pool runs a leader at a time. What it learned goes into a small state, from
+which the next leader, or the next job, starts. As few members as can carry the pace get a share of
+it, taking turns in one rhythm: the irregularity of many that send by themselves would use up a
+shallow bucket at a fraction of its rate. Pure: time is an argument, seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from penstock.rate.bounds import Bounds
+from penstock.rate.dimension import START
+from penstock.rate.knee import Knee
+from penstock.rate.limits import Limits
+from penstock.rate.member import RESULT
+
+DEAD = 3.0
+"""Seconds without a report after which a member's share goes to the others."""
+IDLE = 2.5
+"""Seconds after which a job that had nothing to send leaves its share to others."""
+PER_MEMBER = 40.0
+"""Calls a second that one member is given before the next gets a share."""
+ROOM = 1.3
+"""Of the calls in flight that the pace needs."""
+CALM = 3.0
+"""Seconds after an episode in which members sync often."""
+FIRST_PROBE, LAST_PROBE, PROBE_GROWTH = 0.05, 1.0, 1.6
+GAP = 3.0
+"""Seconds between two ticks after which reports do not tell everything any more."""
+LONG_PAUSE = 0.3
+"""Seconds of a Retry-After that stops the whole fleet and not just who was told."""
+
+LATENCY_GAIN = 0.2
+FULL, PACED = 0.95, 0.9
+"""Of the calls that may be in flight, and of the pace: so many are, and less is sent, where it is
+not the pace that holds calls back."""
+PACE_ROOM, UNKNOWN_LATENCY = 3.0, 6.0
+"""So many times the calls in flight that the pace needs may be; seconds while that is not known."""
+
+Reports = Mapping[str, tuple[Mapping[str, Any], float]]
+
+
+class Seen(NamedTuple):
+    """Calls that a member told of: sent at this time, how many, their tokens, and whether they were
+    refused: 1 yes, 0 no, -1 not known yet."""
+
+    at: float
+    calls: float
+    tokens: float
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What follows from a tick. state: what was learned; orders: for each member."""
+
+    state: dict[str, Any]
+    orders: dict[str, dict[str, Any]]
+
+
+class Leader:
+    """The control of one pool. me: the member that runs it, which always has a share."""
+
+    def __init__(self, bounds: Bounds, me: str, state: Mapping[str, Any] | None = None) -> None:
+        self._bounds, self._me = bounds, me
+        self.limits = Limits(bounds)
+        self._learned: Mapping[str, Any] | None = state
+        self._ticked = float("-inf")
+        self._seen: dict[str, float] = {}
+        self._waiting: list[Seen] = []
+        self._unsettled: dict[str, list[Seen]] = {}
+        self._settled = 0.0
+        self._active: tuple[str, ...] = (me,)
+        self._claiming = frozenset({me})
+        self._resume_at = 0.0
+        self._probe_at = 0.0
+        self._tries = 0
+        self._latency: float | None = None
+        self._knee: Knee | None = None
+        self._members = self._allowed = 0
+        self._completed = 0
+        self._busy = 0.0
+        self._wanting: dict[str, float] = {}
+        self._counted: dict[str, tuple[int, float]] = {}
+        self._tense_until = 0.0
+
+    def tick(self, now: float, reports: Reports) -> Orders:
+        """Take in what members reported (report, its age in seconds) and decide."""
+        if now - self._ticked > GAP:
+            # What was admitted meanwhile is not known: accounts over such a gap would be wrong.
+            learned = self._learned or self.limits.learned()
+            self.limits = Limits(self._bounds)
+            self.limits.start_from(learned, now)
+            self._waiting, self._learned = [], None
+        self._ticked = now
+        alive = {name: report for name, (report, age) in reports.items() if age < DEAD}
+        episodes = self.limits.episodes
+        for name in sorted(alive):
+            self._take_in(name, alive[name])
+        self._settle(now, alive)
+        if self.limits.episodes > episodes:
+            self._tense_until = now + CALM
+        for report in alive.values():
+            if not report["starved"]:
+                self._wanting[report["job"]] = now
+        members = self._in_turn(now, alive)
+        refusals = self._refusals_in_a_row()
+        blocked = refusals > 1 or (refusals == 1 and self._resume_at > now + LONG_PAUSE)
+        self._probe(now, blocked=blocked)
+        calls = self._calls(now, alive)
+        needed = min(calls, self._needed(now, members, alive))
+        # Who has items in hand ends them before it rests.
+        holders = [name for name in members[needed:] if alive.get(name, {}).get("holding")]
+        self._active, self._claiming = (*members[:needed], *holders), frozenset(members[:needed])
+        climbing = self._knee is not None and self._knee.home is None
+        tense = blocked or now < self._tense_until or (self.limits.starting and climbing)
+        orders = {
+            name: self._orders(now, name, calls, blocked=blocked, tense=tense) for name in members
+        }
+        return Orders(self.limits.learned(), orders)
+
+    def _take_in(self, name: str, report: Mapping[str, Any]) -> None:
+        """What is settled is taken in once, in the order of time; what is not yet is looked at for
+        refusals in a row."""
+        seen, until = self._seen.get(name, float("-inf")), report["until"]
+        fresh = [Seen(*entry) for entry in report["calls"] if entry[0] > seen]
+        self._waiting += [call for call in fresh if call.at <= until]
+        self._unsettled[name] = [call for call in fresh if call.at > until]
+        self._seen[name] = max(seen, until)
+        self._resume_at = max(self._resume_at, report["retryAt"])
+        self._count(name, report["completed"], report["busy"])
+        if name == self._me:  # others may tell what they saw long ago
+            self.limits.hinted(report["hints"], until)
+
+    def _count(self, name: str, completed: int, busy: float) -> None:
+        before = self._counted.get(name, (0, 0.0))
+        self._counted[name] = (completed, busy)
+        self._completed += completed - before[0]
+        self._busy += busy - before[1]
+
+    def _calls(self, now: float, alive: Mapping[str, Mapping[str, Any]]) -> int:
+        """Calls that the whole fleet may have in flight."""
+        count, bounds = max(len(alive), 1), self._bounds
+        if self._knee is None or count != self._members:
+            least, most = bounds.min_concurrency * count, bounds.max_concurrency * count
+            if self._knee is None:
+                self._knee = Knee(least, most)
+            else:
+                self._knee.resize(least, most)
+            self._members = count
+        completed, busy = self._completed, self._busy
+        self._completed, self._busy = 0, 0.0
+        if completed:
+            mean, known = busy / completed, self._latency
+            self._latency = mean if known is None else known + LATENCY_GAIN * (mean - known)
+        in_flight = sum(report["inFlight"] for report in alive.values())
+        starved = all(report["starved"] for report in alive.values())
+        full = 0 < FULL * self._allowed <= in_flight and self.limits.used(self._settled) < PACED
+        paced = not self.limits.starting and not full
+        limited = starved or paced or self.limits.blocked > 0
+        calls = self._knee.observe(now, completed, busy, in_flight, limited)
+        if paced:
+            latency = UNKNOWN_LATENCY if self._latency is None else self._latency
+            needed = math.ceil(PACE_ROOM * self.limits.calls_a_second * latency)
+            calls = min(max(calls, needed), bounds.max_concurrency * count)
+        self._allowed = calls
+        return calls
+
+    def _settle(self, now: float, alive: Mapping[str, Mapping[str, Any]]) -> None:
+        """Pass on, in order, what all members with a share have told of."""
+        shares = [alive[name]["until"] for name in self._active if name in alive]
+        until = min(shares, default=now)
+        self._waiting.sort()
+        split = next((n for n, call in enumerate(self._waiting) if call.at > until), None)
+        ready = self._waiting if split is None else self._waiting[:split]
+        self._waiting = [] if split is None else self._waiting[split:]
+        for call in ready:
+            self._settled = max(self._settled, call.at)
+            self.limits.call(self._settled, call.calls, call.tokens, admitted=call.refused == 0)
+        self._settled = max(self._settled, until)
+        self.limits.tick(self._settled)
+
+    def _refusals_in_a_row(self) -> int:
+        """At the end of all that is known."""
+        late = [call for calls in self._unsettled.values() for call in calls if call.refused >= 0]
+        count = self.limits.blocked
+        for call in sorted([*self._waiting, *late]):
+            count = count + 1 if call.refused else 0
+        return count
+
+    def _probe(self, now: float, *, blocked: bool) -> None:
+        """While nothing passes, one call now and then, by the leader alone."""
+        if not blocked:
+            self._tries = 0
+        elif now >= max(self._probe_at + RESULT, self._resume_at):
+            self._tries += 1
+            first = max(FIRST_PROBE, 1 / self.limits.calls_a_second)
+            wait = min(LAST_PROBE, first * PROBE_GROWTH ** min(self._tries, 12))
+            self._probe_at = now + wait
+
+    def _in_turn(self, now: float, alive: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """The members by turns of their jobs, the leader first: those of jobs without anything to
+        send last."""
+        idle: list[str] = []
+        by_job: dict[str, list[str]] = {}
+        for name in sorted(alive, key=lambda name: (name != self._me, name)):
+            job = alive[name]["job"]
+            wants = self._wants(now, job) or name == self._me
+            (by_job.setdefault(job, []) if wants else idle).append(name)
+        turns = zip_longest(*by_job.values())
+        return [name for turn in turns for name in turn if name is not None] + idle
+
+    def _wants(self, now: float, job: str) -> bool:
+        return now - self._wanting.get(job, now) < IDLE
+
+    def _needed(
+        self, now: float, members: list[str], alive: Mapping[str, Mapping[str, Any]]
+    ) -> int:
+        """How many of them get a share: as many of each job, as long as there are."""
+        if self.limits.starting:
+            return len(members)
+        pace = self.limits.calls_a_second
+        for_pace = math.ceil(pace / PER_MEMBER)
+        in_flight = ROOM * pace * (self._latency or 0.0)
+        for_calls = math.ceil(in_flight / self._bounds.max_concurrency)
+        all_jobs = {alive[name]["job"] for name in members}
+        jobs = sum(self._wants(now, job) for job in all_jobs)
+        wanted = max(for_pace, for_calls, 1)
+        return min(len(members), math.ceil(wanted / max(jobs, 1)) * max(jobs, 1))
+
+    def _orders(
+        self, now: float, name: str, calls: int, *, blocked: bool, tense: bool
+    ) -> dict[str, Any]:
+        active = name in self._active
+        leads = name == self._me
+        count = len(self._active)
+        slot = self._active.index(name) if active else 0
+        resume = self._resume_at + slot / max(self.limits.calls_a_second, 0.1)
+        if blocked and leads and self._resume_at <= now:
+            resume = max(resume, self._probe_at)
+        pace = self.limits.requests.pace
+        if self.limits.starting and (blocked or self.limits.blocked):
+            pace = min(pace, START)  # until what passes next has told the limit
+        return {
+            "at": now,
+            "active": active,
+            "claim": name in self._claiming,
+            "calls": max(1, calls // count + (slot < calls % count)),
+            "single": blocked and leads,
+            "requests": _share(pace, count),
+            "tokens": _share(self.limits.tokens.pace, count),
+            "safe": [_share(each.safe, count) for each in self.limits.both],
+            "slot": slot,
+            "of": count,
+            "resumeAt": resume if resume > now else 0.0,
+            "holdUntil": now + DEAD if blocked and not leads else 0.0,
+            "tense": tense and active,
+            "rate": self.limits.rate,
+            "why": self._why(),
+        }
+
+    def _why(self) -> str:
+        """One phrase on what holds the speed back; empty where nothing of this does."""
+        limits, bounds = self.limits, self._bounds
+        if limits.tokens.limit.rate and not limits.tokens.passive:
+            known = "learned" if bounds.tokens_per_second is None else "stated"
+            return f"rate limit, {known}: {limits.tokens.limit.rate * 60:,.0f} tokens/min"
+        if limits.rate is not None:
+            known = "learned" if bounds.requests_per_second is None else "stated"
+            return f"rate limit, {known}: {limits.rate * 60:,.0f} requests/min"
+        return self._knee.explain() if self._knee is not None else ""
+
+
+def _share(pace: float, count: int) -> float | None:
+    """Of one of so many; None when there is no limit."""
+    return None if math.isinf(pace) else pace / count
