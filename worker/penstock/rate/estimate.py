@@ -114,9 +114,9 @@ class LimitEstimate:
             assert self.rate is not None
             assert journal.first is not None
             seconds = episode.ended - journal.first
-            fits_window = abs(episode.total / seconds / self.rate - 1) < 0.2
-            if episode.is_long(self.grain) and seconds < LONGEST and fits_window:
-                self._first_window(journal, episode)
+            if episode.is_long(self.grain) and seconds < LONGEST:
+                if abs(episode.total / seconds / self.rate - 1) < 0.2:  # fits the window
+                    self._first_window(journal, episode)
         elif episode.is_long(self.grain):
             self._by_block(journal, episode)
         elif self.window is None and self._found_window(journal, episode):
@@ -141,7 +141,7 @@ class LimitEstimate:
                 self._blur = max(self._blur, LARGEST_DOUBT)
         else:  # no window lasts so long: refused calls counted, too, or it was long in filling
             self.window, self._blur = MINUTE, LARGEST_DOUBT
-            units = journal.between(episode.began - MINUTE, episode.began)
+            units = max(self.grain, journal.between(episode.began - MINUTE, episode.began))
         self.rate = units / self.window
         self.doubt, self.floor = self._blur, 0.0
 
@@ -200,7 +200,7 @@ class LimitEstimate:
         known, calls = self.rate, 0.0
         if self.window is not None and episode.ended - (journal.first or 0.0) > self.window:
             last = episode.ended - JUST_BEFORE
-            units = journal.between(last - self.window, last)
+            units = max(self.grain, journal.between(last - self.window, last))
             self.rate, calls = max(self.floor, units / self.window), units / self.grain
         else:
             self.rate, calls = self._from_pairs(episode, pace)

@@ -8,6 +8,7 @@ Pure: time is an argument, seconds of the clock that all members share.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,7 +30,8 @@ RESULT = 0.15
 """Seconds until it is known what became of a single call."""
 SILENCE, SHRINK_EVERY, SHRINK, ALONE_CUT = 2.5, 30.0, 0.9, 0.98
 BIN, MANY = 0.02, 200
-"""Calls of so many seconds share an entry of a report that would have more entries than MANY."""
+"""Calls of so many seconds share an entry of a report that would have more entries than MANY. A
+report tells of whole bins, so that the next one goes on where it ended."""
 OVERLOAD_PAUSE, OVERLOAD_PAUSE_MAX = 0.5, 30.0
 QUOTA_PAUSE = 0.5
 
@@ -149,8 +151,9 @@ class Member:
         until = now
         for call in self._log:
             if not call.known and call.at > now - self._settle:
-                until = call.at - 1e-6
+                until = call.at
                 break
+        until = _bin(until) * BIN - 1e-6
         starved, self._starved = self._starved, True
         return {
             "job": self.job,
@@ -262,12 +265,16 @@ class Member:
             last = entries[-1] if entries else None
             settled = call.known or call.at <= now - self._settle
             fate = int(call.refused) if settled else -1
-            if many and last and last[3] == fate == 0 and call.at - last[0] < BIN:
+            if many and last and last[3] == fate == 0 and _bin(call.at) == _bin(last[0]):
                 last[1] += 1
                 last[2] += call.tokens
             else:
                 entries.append([call.at, 1, call.tokens, fate])
         return entries
+
+
+def _bin(at: float) -> int:
+    return math.floor(at / BIN)
 
 
 class _Call:
