@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from penstock.plan import planner
-from penstock.rate.controller import RateConfig, RateController
+from penstock.rate.bounds import Bounds
+from penstock.rate.leader import Leader
+from penstock.rate.member import Member
 from penstock.sources.items import Item
 from penstock.spec.job import BatchJob
 from penstock.store import results, runs
@@ -15,6 +17,7 @@ from penstock.store.db import Database
 from penstock.store.runs import Run
 from penstock.work.batch import Former
 from penstock.work.gate import Gate
+from penstock.work.pooling import Pooling
 from penstock.work.types import CallResult, Cost, Failure, FailureKind, Output, WorkItem
 from penstock.work.worker import Worker
 
@@ -100,17 +103,28 @@ def worker(
 ) -> Worker:
     """A worker that may have `concurrency` calls in flight from the first moment."""
     job = manifest(**spec)
+    bounds = Bounds(concurrency, concurrency)
+    member = Member(bounds, str(run.id))
+    pooling = Pooling(
+        db,
+        f"run {run.id}",
+        member_id=owner,
+        run=run.id,
+        member=member,
+        lead=lambda state: Leader(bounds, owner, state),
+    )
     return Worker(
         db,
         run,
         job.spec,
         processor,
-        Gate(RateController(RateConfig(concurrency, concurrency))),
+        Gate(member, pooling.now, pooling.hurry),
         owner=owner,
         slot=0,
         homes=1,
         former=Former(processor.max_items),
         succeeded_before=False,
+        pooling=pooling,
     )
 
 

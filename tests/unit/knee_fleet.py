@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.rate.controller import CallReport
+from penstock.rate.bounds import CallReport
 from penstock.rate.knee import Knee
 from penstock.virtual.fleet import Client, Setting
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from penstock.rate.controller import CallReport, Outcome
+from penstock.rate.bounds import CallReport, Outcome
 from penstock.virtual.algorithms import ALGORITHMS, find
 from penstock.virtual.draw import parse
 from penstock.virtual.engine import run

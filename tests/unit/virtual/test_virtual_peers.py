@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from penstock.errors import InputError
-from penstock.rate.controller import CallReport, Outcome
+from penstock.rate.bounds import CallReport, Outcome
 from penstock.virtual.algorithms import find
 from penstock.virtual.draw import parse
 from penstock.virtual.engine import run

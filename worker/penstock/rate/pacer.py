@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 
+LATE = 0.05
+"""Seconds by which a call may come late without delaying those after it: timers are never exact."""
+
 
 class Pacer:
     """Lets cost pass at a rate. rate: cost units a second; infinity lets everything pass."""
@@ -24,7 +27,7 @@ class Pacer:
     def take(self, now: float, cost: float, jitter: float = 1.0) -> None:
         """Let one of this cost pass. jitter: a factor near 1 that keeps many pacers out of step."""
         if self.rate != float("inf"):
-            self._tat = max(self._tat, now) + cost / self.rate * jitter
+            self._tat = max(self._tat, now - LATE) + cost / self.rate * jitter
 
     def give_back(self, cost: float) -> None:
         """Correct a cost that turned out smaller (or, negative, larger) than was taken."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from penstock.rate.controller import CallReport, Outcome
+from penstock.rate.bounds import CallReport, Outcome
 from penstock.simulate.backend import Contended
 from penstock.virtual.fleet import Client, Fleet, FleetFactory, setting_of
 from penstock.virtual.provider import REFUSAL, Bills, VirtualProvider

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from penstock.rate.controller import CallReport
+from penstock.rate.bounds import CallReport
 from penstock.virtual.scenario import Scenario
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock import jsons
 from penstock.errors import Fenced
-from penstock.rate.controller import CallReport, Outcome
+from penstock.rate.bounds import CallReport, Outcome
 from penstock.spec.job import Retry
 from penstock.store.shards import ResultRow
 from penstock.work import retry
@@ -129,10 +129,10 @@ class Attempts:
 
     async def _attempt(self, group: Sequence[WorkItem], permit: Permit) -> None:
         now = asyncio.get_running_loop().time
-        report: CallReport | None = None
+        began, report = now(), None
         try:
             result = await self._call(group)
-            seconds = now() - permit.sent_at
+            seconds = now() - began
             if result.sent:
                 report = _report(result, permit)
             if report is not None and report.reached:

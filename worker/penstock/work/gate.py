@@ -1,21 +1,21 @@
 """The gate: what every call passes before it goes out. Puts the rate decisions into effect.
 
-`RateController` decides (pure); the gate waits, counts what is in flight and reports back.
+`Member` decides (pure); the gate waits, counts what is in flight and reports back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from penstock.rate.controller import CallReport, RateController
+from penstock.rate.bounds import CallReport
+from penstock.rate.member import Member
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave for one call. sent_at: event-loop seconds. tokens: what was reserved."""
+    """Leave for one call. sent_at: by the gate's clock. tokens: what was reserved."""
 
     sent_at: float
     tokens: int
@@ -24,20 +24,21 @@ class Permit:
 class Gate:
     """Admission of calls, one at a time and in order."""
 
-    def __init__(self, controller: RateController, rng: Callable[[], float] = random.random):
-        self.controller = controller
+    def __init__(self, member: Member, clock: Callable[[], float], hurry: Callable[[], None]):
+        """clock: the fleet's time, in seconds. hurry: called when the pool has to hear at once."""
+        self.member = member
         self.in_flight = 0
-        self._rng = rng
+        self._clock, self._hurry = clock, hurry
         self._changed = asyncio.Event()
+        member.changed = self._changed.set
         self._turn = asyncio.Lock()
 
     async def acquire(self, tokens: int) -> Permit:
         """Wait until a call that needs `tokens` may go, and let it."""
-        loop = asyncio.get_running_loop()
         async with self._turn:
             while True:
-                now = loop.time()
-                seconds = self.controller.wait(now, self.in_flight)
+                now = self._clock()
+                seconds = self.member.wait(now, self.in_flight)
                 if seconds is not None and seconds <= 0:
                     break
                 self._changed.clear()
@@ -48,13 +49,14 @@ class Gate:
                 except TimeoutError:
                     pass
             self.in_flight += 1
-            self.controller.sent(now, tokens, 0.9 + 0.2 * self._rng())
+            self.member.sent(now, tokens, 1.0)
             return Permit(now, tokens)
 
     def release(self, report: CallReport | None) -> None:
         """The call ended; None when it was cancelled and says nothing about the far side."""
         if report is not None:
-            now = asyncio.get_running_loop().time()
-            self.controller.ended(now, report, self.in_flight)
+            self.member.ended(self._clock(), report, self.in_flight)
+            if self.member.urgent:
+                self._hurry()
         self.in_flight -= 1
         self._changed.set()

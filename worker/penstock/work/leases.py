@@ -46,6 +46,11 @@ class Leases:
         """Every shard we hold."""
         return list(self._held)
 
+    @property
+    def outstanding(self) -> int:
+        """Items that were fetched and have not ended."""
+        return sum(held.outstanding for held in self._held.values())
+
     def add(self, lease: Lease) -> Held:
         """A shard was claimed."""
         suspicious = lease.strikes >= 2 or lease.trial is not None

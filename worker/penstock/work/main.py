@@ -21,13 +21,17 @@ import sys
 import uuid
 from collections.abc import Mapping
 
-from penstock.rate.controller import RateConfig, RateController
+from penstock.rate.bounds import Bounds
+from penstock.rate.leader import Leader
+from penstock.rate.member import Member
 from penstock.spec.job import BatchJob
 from penstock.spec.secrets import api_key
 from penstock.store import runs
 from penstock.store.db import COMMAND_TIMEOUT, POD_PATIENCE, SLOW, Database
 from penstock.work.batch import Former
 from penstock.work.gate import Gate
+from penstock.work.pool_key import pool_key
+from penstock.work.pooling import Pooling
 from penstock.work.processors import build
 from penstock.work.worker import End, Worker
 
@@ -109,21 +113,31 @@ class _Service:
 
     async def _work(self, run: runs.Run) -> End:
         job = runs.manifest_of(run)
-        processor = build(job, api_key=api_key(job.spec.processor, self._environ))
+        key = api_key(job.spec.processor, self._environ)
+        processor = build(job, api_key=key)
         owner = self._environ.get("PENSTOCK_OWNER") or f"{self._slot}-{uuid.uuid4().hex[:8]}"
-        controller = RateController(_rate_config(job))
-        controller.set_share(1.0 / self._homes)
+        bounds = _bounds(job)
+        member = Member(bounds, str(run.id))
+        pooling = Pooling(
+            self._db,
+            pool_key(job, key),
+            member_id=owner,
+            run=run.id,
+            member=member,
+            lead=lambda state: Leader(bounds, owner, state),
+        )
         self._worker = Worker(
             self._db,
             run,
             job.spec,
             processor,
-            Gate(controller),
+            Gate(member, pooling.now, pooling.hurry),
             owner=owner,
             slot=self._slot,
             homes=self._homes,
             former=Former.for_job(job.spec, processor),
             succeeded_before=(await runs.totals(self._db, run.id))["succeeded"] > 0,
+            pooling=pooling,
         )
         if self._stopping.is_set():
             self._worker.stop()
@@ -165,9 +179,9 @@ class _Service:
         self._hurry()
 
 
-def _rate_config(job: BatchJob) -> RateConfig:
+def _bounds(job: BatchJob) -> Bounds:
     concurrency, limit = job.spec.scaling.concurrency, job.spec.rate_limit
-    return RateConfig(
+    return Bounds(
         min_concurrency=concurrency.min,
         max_concurrency=concurrency.max,
         requests_per_second=limit.requests_per_minute and limit.requests_per_minute / 60,

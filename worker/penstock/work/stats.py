@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.rate.controller import Outcome
+from penstock.rate.bounds import Outcome
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from penstock.work.batch import Former
 from penstock.work.checkpoint import Checkpointer
 from penstock.work.gate import Gate
 from penstock.work.leases import Held, Leases
+from penstock.work.pooling import Pooling
 from penstock.work.stats import WorkerStats
 from penstock.work.supply import Supply
 from penstock.work.suspects import Suspects
@@ -65,7 +66,9 @@ class Worker:
         homes: int,
         former: Former,
         succeeded_before: bool,
+        pooling: Pooling,
     ) -> None:
+        self._pooling = pooling
         self.owner, self.slot = owner, slot
         self.db, self.run, self.spec, self.gate = db, run, spec, gate
         self.stats = WorkerStats()
@@ -94,6 +97,7 @@ class Worker:
             on_bug=self._bug,
             pause=self.pause_run,
         )
+        gate.member.holding = self._holding
         self._suspects = Suspects(
             db, run.id, self.leases, self.supply, self.attempts, self.checkpointer, self.fenced
         )
@@ -117,6 +121,7 @@ class Worker:
     async def work(self, drain_seconds: float) -> End:
         """Work until the run is finished or `stop` is called, then drain: no new calls, those in
         flight get `drain_seconds`, what they gave is written, leases are given back."""
+        await self._pooling.join()
         loops = [
             asyncio.create_task(loop, name=name)
             for name, loop in (
@@ -124,6 +129,7 @@ class Worker:
                 ("dispatch", self._dispatch()),
                 ("checkpoint", self.checkpointer.run_forever()),
                 ("heartbeat", self._heartbeat()),
+                ("pool", self._pooling.run_forever()),
             )
         ]
         loop_failed = False
@@ -149,6 +155,7 @@ class Worker:
                 await self.checkpointer.flush()
                 await shards.release(self.db, self.run.id, self.owner)
                 await self._say_totals()
+            await self._pooling.leave()
 
     def wake(self) -> None:
         """Something may have become ready to send."""
@@ -169,6 +176,8 @@ class Worker:
         while True:
             wanted = self._wanted()
             if wanted <= 0:
+                if not self.gate.member.claims:
+                    await self._rest()
                 await self._wait(self._hungry, HEARTBEAT)
                 continue
             held = await self.supply.next_shard(wanted)
@@ -185,6 +194,22 @@ class Worker:
             else:
                 await self._fetch(held, wanted)
 
+    async def _rest(self) -> None:
+        """Without a share of the pace: give back what is not begun, and see when all is done."""
+        if self._holding():
+            return
+        if self.leases.pairs():
+            await self.checkpointer.flush()
+            await shards.release(self.db, self.run.id, self.owner)
+            for lo, _ in self.leases.pairs():
+                self.leases.drop(lo)
+        elif await self.supply.run_finished():
+            self.stop(End.FINISHED)
+
+    def _holding(self) -> int:
+        """Items that were fetched and have not ended."""
+        return self.leases.outstanding
+
     async def _fetch(self, held: Held, wanted: int) -> None:
         try:
             items = await self.supply.fetch(held, wanted)
@@ -197,7 +222,9 @@ class Worker:
             self.checkpointer.nudge()
 
     def _wanted(self) -> int:
-        limit = self.gate.controller.limit
+        if not self.gate.member.claims:
+            return 0
+        limit = self.gate.member.limit
         if self.backlog.waiting > max(MAX_WAITING, 10 * limit * self._batch):
             return 0  # what fails now would only pile up
         free = max(0, limit - self.gate.in_flight)
@@ -227,7 +254,7 @@ class Worker:
                 continue
             permit = await self.gate.acquire(self.attempts.tokens(group))
             waited = loop.time() - now
-            paced = self.gate.controller.last_wait in ("pace", "pause")
+            paced = self.gate.member.last_wait in ("pace", "pause", "share")
             waiting["gate" if paced else "provider"] += waited
             # While it waited for its permit its shard may have got a newer owner.
             group = [item for item in group if self.leases.holds(item.shard, item.epoch)]
@@ -258,7 +285,7 @@ class Worker:
             before = done
 
     async def _say_totals(self) -> None:
-        controller = self.gate.controller
+        member = self.gate.member
         control = await runs.worker_seen(
             self.db,
             self.run.id,
@@ -266,15 +293,14 @@ class Worker:
             self.slot,
             self.stats.snapshot(
                 in_flight=self.gate.in_flight,
-                concurrency=controller.limit,
-                held_back=controller.held_back(),
-                rate=controller.requests_per_second,
+                concurrency=member.limit,
+                held_back=member.held_back(),
+                rate=member.rate,
             ),
         )
         if control is None:  # the run was deleted
             self.stop(End.FINISHED)
             return
-        controller.set_share(1.0 / (control["others"] + 1))
         if control["suspend"] or control["phase"] in ("Paused", "Suspended"):
             self.stop(End.PAUSED)
         elif control["phase"] != "Running":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from penstock.rate.controller import CallReport, Outcome
+from penstock.rate.bounds import CallReport, Outcome
 from penstock.virtual.fleet import Client, Setting
 
 LONGEST_PAUSE = 30.0

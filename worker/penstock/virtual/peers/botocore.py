@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from penstock.rate.controller import CallReport
+from penstock.rate.bounds import CallReport
 from penstock.virtual.peers.base import Peer
 
 _SCALE = 0.4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from random import Random
 
-from penstock.rate.controller import CallReport
+from penstock.rate.bounds import CallReport
 from penstock.virtual.peers.base import Peer
 
 
