@@ -114,9 +114,9 @@ class LimitEstimate:
             assert self.rate is not None
             assert journal.first is not None
             seconds = episode.ended - journal.first
-            if episode.is_long(self.grain) and seconds < LONGEST:
-                if abs(episode.total / seconds / self.rate - 1) < 0.2:  # fits the window
-                    self._first_window(journal, episode)
+            a_window = episode.is_long(self.grain) and seconds < LONGEST
+            if a_window and abs(episode.total / seconds / self.rate - 1) < 0.2:
+                self._first_window(journal, episode)
         elif episode.is_long(self.grain):
             self._by_block(journal, episode)
         elif self.window is None and self._found_window(journal, episode):
