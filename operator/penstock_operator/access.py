@@ -24,7 +24,12 @@ from penstock_operator.settings import Settings
 log = logging.getLogger(__name__)
 
 _TIMEOUT = 10.0
-_TURNED_AWAY = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.ProtocolViolationError)
+_TURNED_AWAY = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.ProtocolViolationError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedTableError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +86,34 @@ class Access:
             place = await roles.place(self._db)
             if place.allowed:
                 await roles.admit_anew(self._db, place)
+            if place.allowed and place.open:
+                log.warning(
+                    "everybody may create objects in the schema %s, by which a job's role can"
+                    " become the operator: REVOKE CREATE ON SCHEMA %s FROM PUBLIC",
+                    place.schema, place.schema,
+                )  # fmt: skip
             self._place = place
         return self._place
 
     async def _is_let_in(self, address: str) -> bool | None:
-        """Whether a role that was made can log in; None when that cannot be told now. A pooler may
-        know none but those on its list, and the server may let in named users only."""
+        """Whether a role that was made can log in and finds the tables; None when that cannot be
+        told now. A pooler may know none but those on its list, the server may let in named users
+        only, and PostgreSQL only warns of rights that the operator's user has but may not pass on.
+        """
         try:
             connection = await asyncpg.connect(address, timeout=_TIMEOUT)
+            try:
+                await roles.check(connection)
+            finally:
+                await connection.close(timeout=2)
         except _TURNED_AWAY as error:
-            self._tell(f"theirs are made but turned away, by a pooler perhaps: {error}")
+            self._tell(
+                "theirs are made but turned away, by a pooler perhaps, or for want of CONNECT or"
+                f" USAGE, which the operator's user needs WITH GRANT OPTION: {error}"
+            )
             return False
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             return None
-        await connection.close(timeout=2)
         return True
 
     def _tell(self, why: str) -> None:

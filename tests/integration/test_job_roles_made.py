@@ -15,7 +15,7 @@ from penstock.store import housekeeping, roles
 from penstock.store.db import Database
 from penstock.store.migrate import migrate
 from penstock.store.runs import Run
-from penstock_operator.access import Access
+from penstock_operator.access import Access, with_user
 from penstock_operator.names import secret_name
 from tests.integration.roles_support import (
     CLUSTER,
@@ -166,6 +166,49 @@ async def test_roles_that_are_turned_away_are_not_given_to_pods(
             assert (await access.of(owner("one"))).url == operator.url
     [line] = [record.message for record in caplog.records if "own database user" in record.message]
     assert "turned away" in line
+
+
+@pytest.mark.parametrize("kept", ["CONNECT", "USAGE"])
+async def test_rights_that_the_operator_may_not_pass_on(
+    empty_dsn: str, caplog: pytest.LogCaptureFixture, kept: str
+) -> None:
+    """As in a database whose owner lets in by name. PostgreSQL only warns of such a GRANT."""
+    admin = await asyncpg.connect(empty_dsn)
+    name = await admin.fetchval("SELECT current_database()")
+    user = f"operator_{name}"
+    await admin.execute(f"CREATE ROLE {user} LOGIN CREATEROLE")
+    if kept == "CONNECT":
+        place = f'DATABASE "{name}"'
+        await admin.execute(f"GRANT CREATE ON SCHEMA public TO {user}")
+    else:
+        place = "SCHEMA jobs"
+        await admin.execute(f"CREATE SCHEMA jobs; GRANT CREATE ON SCHEMA jobs TO {user}")
+        await admin.execute(f"ALTER ROLE {user} SET search_path = jobs")
+    await admin.execute(f"REVOKE {kept} ON {place} FROM PUBLIC; GRANT {kept} ON {place} TO {user}")
+    await admin.close()
+    async with connected(with_user(empty_dsn, user, PASSWORD, name)) as db:
+        await db.call(migrate)
+        operator = Operator(db.dsn, db)
+        run = await opened(operator, "one")
+        url = await operator.address("one")
+        async with connected(url) as pod:
+            assert await pod.fetchval("SELECT id FROM run") == run.id
+    assert "WITH GRANT OPTION" in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+async def test_a_schema_that_is_open_to_everybody_is_told(
+    empty_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with operating(empty_dsn) as operator:
+        await opened(operator, "one")
+        await operator.address("one")
+        assert "REVOKE CREATE" not in caplog.text
+        await operator.db.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+        access = operator.access()
+        for _ in range(2):
+            await access.of(owner("one"))
+    assert caplog.text.count("REVOKE CREATE ON SCHEMA public FROM PUBLIC") == 1
 
 
 async def test_a_role_goes_with_the_last_run(operator: Operator) -> None:

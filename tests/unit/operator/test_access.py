@@ -70,7 +70,7 @@ def test_what_the_server_is_told_is_not_the_password() -> None:
 
 
 def test_names_tell_the_place_and_the_owner() -> None:
-    here, there = Place("a", "public", allowed=True), Place("a", "other", allowed=True)
+    here, there = (Place("a", schema, allowed=True, open=False) for schema in ("public", "other"))
     names = [here.role("c/1"), here.role("c/2"), there.role("c/1"), here.group, there.group]
     assert len(set(names)) == 5
     assert not here.group.startswith("penstock_job_"), "it would be taken for a job's"

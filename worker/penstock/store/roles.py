@@ -30,11 +30,12 @@ _ITERATIONS = 4096
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where roles are made. database: its name; schema: of the tables. allowed: the user of the
-    connection may make roles."""
+    connection may make roles. open: everybody may create objects in that schema."""
 
     database: str
     schema: str
     allowed: bool
+    open: bool
 
     @property
     def group(self) -> str:
@@ -92,6 +93,11 @@ async def admit_anew(db: Database, where: Place) -> None:
             await step.execute(_SQL["admit"], where.group)
 
     await db.together(admit)
+
+
+async def check(connection: asyncpg.Connection) -> None:
+    """Raises asyncpg.PostgresError unless who has this connection finds the tables and may read."""
+    await connection.execute(_SQL["check"])
 
 
 async def drop_unused(db: Database) -> int:

@@ -1,7 +1,9 @@
 -- name: place
--- Where roles are made, and whether this user may: the database, the schema of the tables.
+-- Where roles are made, and whether this user may: the database, the schema of the tables, and
+-- whether everybody may create objects there.
 SELECT current_database() AS database, current_schema() AS schema,
-       (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user) AS allowed
+       (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user) AS allowed,
+       has_schema_privilege('public', current_schema(), 'CREATE') AS open
 
 -- name: lock
 -- One at a time makes or drops roles of this database, until the transaction ends.
@@ -43,3 +45,7 @@ SELECT pg_has_role($1::text, 'USAGE')
 
 -- name: end_sessions
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1
+
+-- name: check
+-- Nothing, unless a role does not find the tables or may not read them.
+SELECT FROM run LIMIT 0
