@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import time
 from typing import Any
 
 import pytest
@@ -48,6 +49,13 @@ def test_it_is_a_hash_that_tells_nothing() -> None:
     key = pool_key(job(openai()), KEY)
     assert len(key) == 64
     assert set(key) <= set(string.hexdigits)
+
+
+def test_trying_passwords_against_it_is_slow() -> None:
+    began = time.process_time()
+    for password in ("one", "two", "three", "four"):
+        pool_key(job(http(f"http://me:{password}@s.example/")), None)
+    assert time.process_time() - began > 4 * 0.01
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ _TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 def pool_key(job: BatchJob, api_key: str | None) -> str:
     """The pool's key in the database. Jobs with the same one share a budget.
 
-    `rateLimit.pool` as it stands, also across namespaces. Otherwise a SHA-256, in hexadecimal, over
-    the server's address, the model and the credentials, of which it thus tells nothing.
+    `rateLimit.pool` as it stands, also across namespaces. Otherwise a hash, 64 hexadecimal digits,
+    of the server's address, the model and the credentials. Every job's role may read it, so it is a
+    slow one: nobody finds a short password by trying.
     """
     if job.spec.rate_limit.pool is not None:
         return job.spec.rate_limit.pool
@@ -31,7 +32,8 @@ def pool_key(job: BatchJob, api_key: str | None) -> str:
         parts = [*_address(http.url, job), None, api_key, *sorted(secret_headers(http))]
     else:  # what a function calls is not known here
         parts = [job.metadata.namespace, processor.model_dump(mode="json")]
-    return hashlib.sha256(jsons.canonical(parts)).hexdigest()
+    told = jsons.canonical(parts)
+    return hashlib.scrypt(told, salt=b"penstock pools", n=2**14, r=8, p=1, dklen=32).hex()
 
 
 def _address(url: str, job: BatchJob) -> list[object]:
