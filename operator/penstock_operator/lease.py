@@ -74,8 +74,10 @@ class Lease:
         while True:
             pause = RENEW
             started = time.monotonic()
+            # Of a holder, what is left of its time: waiting for an answer it acts on.
+            limit = self._renewed + DEADLINE - started if self.held.is_set() else DEADLINE
             try:
-                async with asyncio.timeout(DEADLINE):
+                async with asyncio.timeout(limit):
                     holder = await self.attempt()
             except (KubeError, TimeoutError) as error:
                 holder = ""
@@ -89,7 +91,7 @@ class Lease:
             elif holder:
                 self.held.clear()
                 waits = self._tell(waits, f"{holder} is at work")
-            elif time.monotonic() - self._renewed > DEADLINE:
+            elif time.monotonic() - self._renewed >= DEADLINE:
                 self.held.clear()
             await asyncio.sleep(pause)
 
