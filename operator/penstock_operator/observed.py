@@ -156,3 +156,16 @@ class Observed:
     def key(self) -> str:
         """How the database names the job: several namespaces share it."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def last_run(self) -> int:
+        """Number of the last run that the status tells of; 0: none."""
+        return int(self.status.get("currentRun") or 0)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the database knows nothing of a BatchJob that had a run: it was emptied or
+        replaced. Nothing is run again, and paid for again, before somebody edits the BatchJob."""
+        edited = self.generation > int(self.status.get("observedGeneration") or 0)
+        found = self.run or self.unread
+        return found is None and not self.database and self.last_run > 0 and not edited

@@ -28,6 +28,7 @@ from penstock_operator.actions import (
 )
 from penstock_operator.builders.merge import template_code
 from penstock_operator.observed import JobSeen, Observed, Role, RunSeen, UnreadRun
+from penstock_operator.refusal import raised, refusal
 
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 SUPERSEDED = "Superseded"
@@ -58,54 +59,6 @@ def parallelism(job: BatchJob, shards: int) -> int:
     return max(scaling.min_parallelism, min(scaling.max_parallelism, shards))
 
 
-def refusal(seen: Observed) -> str:
-    """Why the manifest as it stands now is not what the job does; empty when it is."""
-    job, run = seen.job, seen.run or seen.unread
-    if lost(seen):
-        return (
-            f"the database knows nothing of run {_last_known(seen)} of this job: it was emptied or"
-            " replaced. Nothing is run again unasked; raise spec.rerun to run what has no result"
-            " there"
-        )
-    if job is None or run is None:
-        return seen.refused
-    if run.foreign and not _raised(job, run):
-        return (
-            "another cluster uses the same database and has a job of this name there: name this one"
-            " differently, or give each cluster a database of its own; to take its results over,"
-            f" raise spec.rerun to {run.rerun + 1}"
-        )
-    if not run.mine:
-        return seen.refused
-    if isinstance(run, UnreadRun):
-        return seen.refused if _replaceable(job, run) else run.why
-    field = edits.refused(job, run.manifest)
-    if run.ended:
-        asked = job.spec.redrive > run.manifest.spec.redrive and not _raised(job, run)
-        if asked and not field and not run.progress.failed:
-            return f"nothing failed in run {run.number}: there is nothing to redrive"
-        if asked and field:
-            return (
-                f"{field} was edited since: the failed items would get answers to another question;"
-                f" raise spec.rerun instead of spec.redrive, to {run.rerun + 1}: what"
-                " failed and what the edit changed runs"
-            )
-        return seen.refused
-    if field and not _raised(job, run):
-        return (
-            f"{field} was edited while run {run.number} is under way, which goes on without the"
-            " edit; undo it, or give that run up for a new one over what is not done yet: raise"
-            f" spec.rerun to {run.rerun + 1}"
-        )
-    return seen.refused
-
-
-def _replaceable(job: BatchJob, run: UnreadRun) -> bool:
-    """Whether a run that cannot be read stands in nobody's way: another one is to take its place,
-    or it has ended and is not to be redriven."""
-    return _raised(job, run) or (run.ended and job.spec.redrive <= run.redrive)
-
-
 def _actions(seen: Observed) -> Iterator[Action]:
     if seen.database:
         return
@@ -118,7 +71,7 @@ def _actions(seen: Observed) -> Iterator[Action]:
         yield from _instead(seen, run)
     elif run.ended:
         yield from _after(seen, run)
-    elif job is not None and _raised(job, run):
+    elif job is not None and raised(job, run):
         yield _superseded(run)
     else:
         yield from _edit(job, run)
@@ -127,7 +80,7 @@ def _actions(seen: Observed) -> Iterator[Action]:
 
 def _instead(seen: Observed, run: UnreadRun) -> Iterator[Action]:
     """Nothing can be done with a run that cannot be read but to begin another in its place."""
-    if seen.job is not None and _raised(seen.job, run):
+    if seen.job is not None and raised(seen.job, run):
         if run.ended:
             yield _open(seen.job, seen.job.spec.existing, run.number)
         else:
@@ -139,28 +92,16 @@ def _instead(seen: Observed, run: UnreadRun) -> Iterator[Action]:
 def _begin(seen: Observed) -> Iterator[Action]:
     """There is no run of this BatchJob: the first one, after what stands in its way."""
     run, job = seen.run or seen.unread, seen.job
-    if run is None and lost(seen):
+    if run is None and seen.lost:
         for old in seen.jobs:  # they name runs that may be others' now
             if not old.ended and not old.deleting:
                 yield DeleteJob(old.name)
-    elif job is None or (run is not None and run.foreign and not _raised(job, run)):
+    elif job is None or (run is not None and run.foreign and not raised(job, run)):
         return
     elif run is not None and not run.ended:
         yield _end(run, SUPERSEDED, "its BatchJob was deleted")
     else:
-        yield _open(job, job.spec.existing, run.number if run else _last_known(seen))
-
-
-def lost(seen: Observed) -> bool:
-    """Whether the database knows nothing of a BatchJob that had a run: it was emptied or replaced.
-    Nothing is run again, and paid for again, before somebody edits the BatchJob."""
-    edited = seen.generation > int(seen.status.get("observedGeneration") or 0)
-    found = seen.run or seen.unread
-    return found is None and not seen.database and _last_known(seen) > 0 and not edited
-
-
-def _last_known(seen: Observed) -> int:
-    return int(seen.status.get("currentRun") or 0)
+        yield _open(job, job.spec.existing, run.number if run else seen.last_run)
 
 
 def _open(job: BatchJob, existing: str, last: int) -> OpenRun:
@@ -173,10 +114,6 @@ def _superseded(run: RunSeen | UnreadRun) -> SetRunPhase:
 
 def _end(run: RunSeen | UnreadRun, reason: str, message: str) -> SetRunPhase:
     return SetRunPhase(run.id, "Failed", OPEN_PHASES, reason, message)
-
-
-def _raised(job: BatchJob, run: RunSeen | UnreadRun) -> bool:
-    return job.spec.rerun > run.rerun
 
 
 def _leftovers(seen: Observed, run: RunSeen | UnreadRun) -> Iterator[Action]:
@@ -196,7 +133,7 @@ def _after(seen: Observed, run: RunSeen) -> Iterator[Action]:
             yield EditRun(run.id, manifest)
         changed = edits.refused(job, run.manifest)
         corrected = run.reason == INVALID_INPUT and changed
-        if _raised(job, run) or corrected:
+        if raised(job, run) or corrected:
             yield _open(job, job.spec.existing, run.number)
             return
         redrive = job.spec.redrive > run.manifest.spec.redrive

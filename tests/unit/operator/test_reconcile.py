@@ -26,7 +26,8 @@ from penstock_operator.actions import (
 from penstock_operator.builders.merge import template_code
 from penstock_operator.edits import as_stored
 from penstock_operator.observed import Observed, Problem, Role
-from penstock_operator.reconcile import decide, parallelism, refusal
+from penstock_operator.reconcile import decide, parallelism
+from penstock_operator.refusal import refusal
 from tests.unit.operator.world import SHARDS, a_job, a_pod, job, run, seen
 
 FILE = {"file": {"path": "out.jsonl"}}
