@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import InputError, Mistake
+from penstock.spec import yaml_text
 from penstock.spec.job import BatchJob
 from penstock.spec.load import load, parse
 
@@ -336,6 +338,13 @@ def test_a_secret_in_broken_yaml_or_an_override_is_not_repeated() -> None:
 )
 def test_what_is_no_manifest_at_all(text: str, phrase: str) -> None:
     assert phrase in message_of(text)
+
+
+def test_json_with_escaped_halves_of_characters_is_read_as_kubectl_reads_it() -> None:
+    text = r'{"a": ["\uD83D\ude80\ud83d\ude80 \\ud83d\\ude80", "\\\ud83d\ude80", "\u00e9"]}'
+    assert yaml_text.read(text, "job.json").value == json.loads(text)
+    literal = r"{a: '\ud83d\ude80'}"
+    assert yaml_text.read(literal, "job.yaml").value == {"a": r"\ud83d\ude80"}
 
 
 def test_aliases_that_multiply_are_refused_before_they_fill_the_memory() -> None:

@@ -7,6 +7,7 @@ infinity), so that everything behind this module deals with JSON alone.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ _MAX_DEPTH = 100
 _MAX_NODES = 5_000_000
 _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that YAML allows nowhere: control characters and halves of pairs."""
+_TWO_ESCAPES = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE
+)
+"""Halves of a pair, as JSON writes them, after backslashes that stand for themselves."""
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 _Base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -80,7 +85,7 @@ def read(text: str, label: str) -> Document:
         message = f"not YAML: the character U+{ord(impossible[0]):04X} cannot stand in it"
         raise InputError.at(f"{label}:{line}", message)
     try:
-        return _read(text, label)
+        return _read(_json_as_yaml(text), label)
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, text, label) from None
     except InputError:
@@ -88,6 +93,23 @@ def read(text: str, label: str) -> Document:
     except Exception as error:
         # The loader lets through whatever Python says to a value that its tag does not fit.
         raise InputError.at(label, f"not YAML that can be read: {type(error).__name__}") from None
+
+
+def _json_as_yaml(text: str) -> str:
+    """YAML takes JSON but for one thing, characters past U+FFFF as two escapes: one in their place.
+    In YAML that is no JSON the same signs may mean themselves."""
+    if not text.lstrip().startswith("{") or not _TWO_ESCAPES.search(text):
+        return text
+    try:
+        json.loads(text)
+    except ValueError:
+        return text
+    return _TWO_ESCAPES.sub(_one_escape, text)
+
+
+def _one_escape(found: re.Match[str]) -> str:
+    high, low = int(found[2], 16), int(found[3], 16)
+    return f"{found[1]}\\U{0x10000 + (high - 0xD800) * 0x400 + low - 0xDC00:08x}"
 
 
 def _read(text: str, label: str) -> Document:
