@@ -265,9 +265,8 @@ def delete(name: str, access: Access, *, results: bool, confirm: Callable[[str],
 
     meant = target(name, access)
     results = results or wait(commands.deletes_results(meant))
-    what = (
-        f"{meant.name}, its runs and all its results" if results else f"{meant.name} and its runs"
-    )
+    gone = "its runs and the results that no other job shares"
+    what = f"{meant.name}, {gone}" if results else f"{meant.name} and its runs"
     confirm(what)
     wait(commands.delete(meant, results=results))
     typer.echo(f"Deleted {what}.")
