@@ -23,8 +23,8 @@ def refused(job: BatchJob, stored: BatchJob) -> str:
 
 
 def afterwards(job: BatchJob, stored: BatchJob) -> BatchJob | None:
-    """The manifest of a run that has ended, with what still matters: what becomes of its results
-    when the BatchJob is deleted. None when that was not edited."""
+    """The manifest of a run that has ended, or takes up no other edit, with what still matters:
+    what becomes of its results when the BatchJob is deleted. None when that was not edited."""
     policy = job.spec.deletion_policy
     if policy == stored.spec.deletion_policy:
         return None

@@ -172,12 +172,13 @@ def _writes(run: RunSeen) -> bool:
 
 
 def _edit(job: BatchJob | None, run: RunSeen) -> Iterator[Action]:
-    if job is None or edits.refused(job, run.manifest):
+    if job is None:
         return
-    manifest = edits.taken_up(job, run.manifest)
+    refused = edits.refused(job, run.manifest)
+    manifest = (edits.afterwards if refused else edits.taken_up)(job, run.manifest)
     if manifest is not None:
         # Whoever edits a paused job has seen to what it was paused for.
-        yield EditRun(run.id, manifest, resume=run.phase == "Paused")
+        yield EditRun(run.id, manifest, resume=run.phase == "Paused" and not refused)
 
 
 def _go_on(seen: Observed, run: RunSeen) -> Iterator[Action]:

@@ -346,6 +346,14 @@ def test_an_edit_of_what_is_done_is_refused_with_the_way(edit: dict[str, Any], f
     assert (told["Accepted"].status, told["Accepted"].reason) == ("False", "EditRefused")
 
 
+def test_what_becomes_of_results_is_taken_up_beside_an_edit_that_is_refused() -> None:
+    edited = job(deletionPolicy="Delete", source=EDITED, scaling={"maxParallelism": 2})
+    observed = seen(run=run("Paused"), jobs=(a_job("work", suspended=True),), job=edited)
+    taken = as_stored(job(deletionPolicy="Delete"))
+    assert actions(observed) == (EditRun(11, taken),)
+    assert actions(replace(observed, run=run("Paused", taken))) == ()
+
+
 def test_raising_rerun_gives_the_run_up() -> None:
     observed = seen(run=run(), jobs=(a_job("work"),), job=job(source=EDITED, rerun=1))
     (ended,) = actions(observed)
