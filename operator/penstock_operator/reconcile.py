@@ -182,7 +182,8 @@ def _edit(job: BatchJob | None, run: RunSeen) -> Iterator[Action]:
 
 
 def _go_on(seen: Observed, run: RunSeen) -> Iterator[Action]:
-    if run.phase in ("Planning", "Running") and (deadline := _missed(run)):
+    working = run.phase == "Planning" or (run.phase == "Running" and run.shards > 0)
+    if working and (deadline := _missed(run)):
         message = f"it took longer than activeDeadlineSeconds, {deadline:,} s"
         yield SetRunPhase(run.id, "Failed", (run.phase,), DEADLINE_EXCEEDED, message)
         return

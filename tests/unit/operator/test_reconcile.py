@@ -301,6 +301,11 @@ def test_a_run_that_waits_or_is_all_but_done_does_not(phase: str) -> None:
     assert SetRunPhase not in map(type, actions(seen(run=late, job=suspended)))
 
 
+def test_a_late_look_at_a_run_whose_items_are_all_done_does_not_fail_it() -> None:
+    done = run("Running", as_stored(LIMITED), seconds=61.0, shards=0)
+    assert actions(seen(run=done, job=LIMITED)) == (BeginExport(11),)
+
+
 @pytest.mark.parametrize(("total", "written"), [(0, False), (3, True)])
 def test_the_results_of_a_late_run_are_written_if_it_was_planned(total: int, written: bool) -> None:
     progress = Progress("team/products", 1, "Failed", total)
