@@ -31,6 +31,9 @@ ROOM = 1.3
 CALM = 3.0
 """Seconds after an episode in which members sync often."""
 FIRST_PROBE, LAST_PROBE, PROBE_GROWTH = 0.05, 1.0, 1.6
+FRESH, OLD_DOUBT = 30.0, 0.3
+"""Seconds for which what an earlier leader learned is believed, and the doubt about it later: so
+much that a limit which was raised is found in seconds."""
 GAP = 3.0
 """Seconds between two ticks after which reports do not tell everything any more."""
 LONG_PAUSE = 0.3
@@ -94,7 +97,7 @@ class Leader:
         """Take in what members reported (report, its age in seconds) and decide."""
         if now - self._ticked > GAP:
             # What was admitted meanwhile is not known: accounts over such a gap would be wrong.
-            learned = self._learned or self.limits.learned()
+            learned = _aged(self._learned, now) if self._learned else self.limits.learned()
             self.limits = Limits(self._bounds)
             self.limits.start_from(learned, now)
             self._waiting, self._learned = [], None
@@ -123,7 +126,7 @@ class Leader:
         orders = {
             name: self._orders(now, name, calls, blocked=blocked, tense=tense) for name in members
         }
-        return Orders(self.limits.learned(), orders)
+        return Orders({"at": now, "limits": self.limits.learned()}, orders)
 
     def _take_in(self, name: str, report: Mapping[str, Any]) -> None:
         """What is settled is taken in once, in the order of time; what is not yet is looked at for
@@ -275,6 +278,15 @@ class Leader:
             known = "learned" if bounds.requests_per_second is None else "stated"
             return f"rate limit, {known}: {limits.rate * 60:,.0f} requests/min"
         return self._knee.explain() if self._knee is not None else ""
+
+
+def _aged(state: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """The limits that an earlier leader had learned; what is old may be another one by now."""
+    limits = {name: dict(limit) for name, limit in state["limits"].items()}
+    if now - state["at"] > FRESH:
+        for limit in limits.values():
+            limit["doubt"] = OLD_DOUBT
+    return limits
 
 
 def _share(pace: float, count: int) -> float | None:

@@ -24,6 +24,7 @@ BETTER = 0.6
 MEAN_OVER = 200.0
 """Calls over which the mean number of tokens is taken."""
 LOOK_BACK = 8.0
+PASSED = 1.3
 
 
 class Limits:
@@ -81,6 +82,8 @@ class Limits:
         if self.starting:
             return None
         known = [self.requests.limit.rate or math.inf]
+        if self.requests.pace > PASSED * known[0]:
+            return None  # it was passed without a refusal: the limit is another one
         if self.tokens.limit.rate and self._grain:
             known.append(self.tokens.limit.rate / self._grain)
         least = min(known)

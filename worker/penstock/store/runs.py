@@ -343,7 +343,7 @@ async def workers(db: Statements, run: int) -> list[tuple[str, bool, dict[str, A
 async def worker_seen(
     db: Database, run: int, worker: str, slot: int, stats: dict[str, Any]
 ) -> asyncpg.Record | None:
-    """A worker's sign of life; returns phase, suspend, reason, message, revision, others.
+    """A worker's sign of life; returns phase, suspend, reason, message, revision.
 
     None: there is no such run any more."""
     return await db.fetchrow(_SQL["worker_seen"], run, worker, slot, json.dumps(stats))

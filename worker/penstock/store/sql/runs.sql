@@ -158,10 +158,7 @@ WITH seen AS (
     INSERT INTO worker (run, id, slot, stats) SELECT id, $2, $3, $4 FROM run WHERE id = $1
     ON CONFLICT (run, id) DO UPDATE SET stats = excluded.stats, seen_at = now()
 )
-SELECT phase, suspend, reason, message, revision,
-       (SELECT count(*) FROM worker w
-        WHERE w.run = $1 AND w.id <> $2 AND w.seen_at > now() - interval '5 seconds') AS others
-FROM run WHERE id = $1
+SELECT phase, suspend, reason, message, revision FROM run WHERE id = $1
 
 -- name: worker_gone
 -- Keep the totals of workers that ended, but do not count them as alive. $2 worker IDs.
