@@ -12,13 +12,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 from penstock.rate.bounds import Bounds
 from penstock.rate.dimension import START
-from penstock.rate.knee import Knee
+from penstock.rate.in_flight import InFlight
 from penstock.rate.limits import Limits
 from penstock.rate.member import RESULT
+from penstock.rate.told import Report, Seen, read, read_state
 
 DEAD = 3.0
 """Seconds without a report after which a member's share goes to the others."""
@@ -39,24 +40,7 @@ GAP = 3.0
 LONG_PAUSE = 0.3
 """Seconds of a Retry-After that stops the whole fleet and not just who was told."""
 
-LATENCY_GAIN = 0.2
-FULL, PACED = 0.95, 0.9
-"""Of the calls that may be in flight, and of the pace: so many are, and less is sent, where it is
-not the pace that holds calls back."""
-PACE_ROOM, UNKNOWN_LATENCY = 3.0, 6.0
-"""So many times the calls in flight that the pace needs may be; seconds while that is not known."""
-
 Reports = Mapping[str, tuple[Mapping[str, Any], float]]
-
-
-class Seen(NamedTuple):
-    """Calls that a member told of: sent at this time, how many, their tokens, and whether they were
-    refused: 1 yes, 0 no, -1 not known yet."""
-
-    at: float
-    calls: float
-    tokens: float
-    refused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +68,7 @@ class Leader:
         self._resume_at = 0.0
         self._probe_at = 0.0
         self._tries = 0
-        self._latency: float | None = None
-        self._knee: Knee | None = None
-        self._members = self._allowed = 0
+        self._in_flight = InFlight(bounds)
         self._completed = 0
         self._busy = 0.0
         self._wanting: dict[str, float] = {}
@@ -102,7 +84,8 @@ class Leader:
             self.limits.start_from(learned, now)
             self._waiting, self._learned = [], None
         self._ticked = now
-        alive = {name: report for name, (report, age) in reports.items() if age < DEAD}
+        heard = {name: read(told) for name, (told, age) in reports.items() if age < DEAD}
+        alive = {name: report for name, report in heard.items() if report is not None}
         episodes = self.limits.episodes
         for name in sorted(alive):
             self._take_in(name, alive[name])
@@ -110,8 +93,8 @@ class Leader:
         if self.limits.episodes > episodes:
             self._tense_until = now + CALM
         for report in alive.values():
-            if not report["starved"]:
-                self._wanting[report["job"]] = now
+            if not report.starved:
+                self._wanting[report.job] = now
         members = self._in_turn(now, alive)
         refusals = self._refusals_in_a_row()
         blocked = refusals > 1 or (refusals == 1 and self._resume_at > now + LONG_PAUSE)
@@ -119,27 +102,27 @@ class Leader:
         calls = self._calls(now, alive)
         needed = min(calls, self._needed(now, members, alive))
         # Who has items in hand ends them before it rests.
-        holders = [name for name in members[needed:] if alive.get(name, {}).get("holding")]
+        holders = [name for name in members[needed:] if name in alive and alive[name].holding]
         self._active, self._claiming = (*members[:needed], *holders), frozenset(members[:needed])
-        climbing = self._knee is not None and self._knee.home is None
+        climbing = self._in_flight.climbing
         tense = blocked or now < self._tense_until or (self.limits.starting and climbing)
         orders = {
             name: self._orders(now, name, calls, blocked=blocked, tense=tense) for name in members
         }
         return Orders({"at": now, "limits": self.limits.learned()}, orders)
 
-    def _take_in(self, name: str, report: Mapping[str, Any]) -> None:
+    def _take_in(self, name: str, report: Report) -> None:
         """What is settled is taken in once, in the order of time; what is not yet is looked at for
         refusals in a row."""
-        seen, until = self._seen.get(name, float("-inf")), report["until"]
-        fresh = [Seen(*entry) for entry in report["calls"] if entry[0] > seen]
+        seen, until = self._seen.get(name, float("-inf")), report.until
+        fresh = [call for call in report.calls if call.at > seen]
         self._waiting += [call for call in fresh if call.at <= until]
         self._unsettled[name] = [call for call in fresh if call.at > until]
         self._seen[name] = max(seen, until)
-        self._resume_at = max(self._resume_at, report["retryAt"])
-        self._count(name, report["completed"], report["busy"])
+        self._resume_at = max(self._resume_at, report.retry_at)
+        self._count(name, report.completed, report.busy)
         if name == self._me:  # others may tell what they saw long ago
-            self.limits.hinted(report["hints"], until)
+            self.limits.hinted(report.hints, until)
 
     def _count(self, name: str, completed: int, busy: float) -> None:
         before = self._counted.get(name, (0, 0.0))
@@ -147,37 +130,25 @@ class Leader:
         self._completed += completed - before[0]
         self._busy += busy - before[1]
 
-    def _calls(self, now: float, alive: Mapping[str, Mapping[str, Any]]) -> int:
+    def _calls(self, now: float, alive: Mapping[str, Report]) -> int:
         """Calls that the whole fleet may have in flight."""
-        count, bounds = max(len(alive), 1), self._bounds
-        if self._knee is None or count != self._members:
-            least, most = bounds.min_concurrency * count, bounds.max_concurrency * count
-            if self._knee is None:
-                self._knee = Knee(least, most)
-            else:
-                self._knee.resize(least, most)
-            self._members = count
         completed, busy = self._completed, self._busy
         self._completed, self._busy = 0, 0.0
-        if completed:
-            mean, known = busy / completed, self._latency
-            self._latency = mean if known is None else known + LATENCY_GAIN * (mean - known)
-        in_flight = sum(report["inFlight"] for report in alive.values())
-        starved = all(report["starved"] for report in alive.values())
-        full = 0 < FULL * self._allowed <= in_flight and self.limits.used(self._settled) < PACED
-        paced = not self.limits.starting and not full
-        limited = starved or paced or self.limits.blocked > 0
-        calls = self._knee.observe(now, completed, busy, in_flight, limited)
-        if paced:
-            latency = UNKNOWN_LATENCY if self._latency is None else self._latency
-            needed = math.ceil(PACE_ROOM * self.limits.calls_a_second * latency)
-            calls = min(max(calls, needed), bounds.max_concurrency * count)
-        self._allowed = calls
-        return calls
+        starting = self.limits.starting
+        return self._in_flight.allow(
+            now,
+            max(len(alive), 1),
+            completed,
+            busy,
+            sum(report.in_flight for report in alive.values()),
+            pace=None if starting else self.limits.calls_a_second,
+            used=self.limits.used(self._settled),
+            idle=all(report.starved for report in alive.values()) or self.limits.blocked > 0,
+        )
 
-    def _settle(self, now: float, alive: Mapping[str, Mapping[str, Any]]) -> None:
+    def _settle(self, now: float, alive: Mapping[str, Report]) -> None:
         """Pass on, in order, what all members with a share have told of."""
-        shares = [alive[name]["until"] for name in self._active if name in alive]
+        shares = [alive[name].until for name in self._active if name in alive]
         until = min(shares, default=now)
         self._waiting.sort()
         split = next((n for n, call in enumerate(self._waiting) if call.at > until), None)
@@ -207,13 +178,13 @@ class Leader:
             wait = min(LAST_PROBE, first * PROBE_GROWTH ** min(self._tries, 12))
             self._probe_at = now + wait
 
-    def _in_turn(self, now: float, alive: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    def _in_turn(self, now: float, alive: Mapping[str, Report]) -> list[str]:
         """The members by turns of their jobs, the leader first: those of jobs without anything to
         send last."""
         idle: list[str] = []
         by_job: dict[str, list[str]] = {}
         for name in sorted(alive, key=lambda name: (name != self._me, name)):
-            job = alive[name]["job"]
+            job = alive[name].job
             wants = self._wants(now, job) or name == self._me
             (by_job.setdefault(job, []) if wants else idle).append(name)
         turns = zip_longest(*by_job.values())
@@ -222,17 +193,15 @@ class Leader:
     def _wants(self, now: float, job: str) -> bool:
         return now - self._wanting.get(job, now) < IDLE
 
-    def _needed(
-        self, now: float, members: list[str], alive: Mapping[str, Mapping[str, Any]]
-    ) -> int:
+    def _needed(self, now: float, members: list[str], alive: Mapping[str, Report]) -> int:
         """How many of them get a share: as many of each job, as long as there are."""
         if self.limits.starting:
             return len(members)
         pace = self.limits.calls_a_second
         for_pace = math.ceil(pace / PER_MEMBER)
-        in_flight = ROOM * pace * (self._latency or 0.0)
+        in_flight = ROOM * pace * (self._in_flight.latency or 0.0)
         for_calls = math.ceil(in_flight / self._bounds.max_concurrency)
-        all_jobs = {alive[name]["job"] for name in members}
+        all_jobs = {alive[name].job for name in members}
         jobs = sum(self._wants(now, job) for job in all_jobs)
         wanted = max(for_pace, for_calls, 1)
         return min(len(members), math.ceil(wanted / max(jobs, 1)) * max(jobs, 1))
@@ -277,13 +246,13 @@ class Leader:
         if limits.rate is not None:
             known = "learned" if bounds.requests_per_second is None else "stated"
             return f"rate limit, {known}: {limits.rate * 60:,.0f} requests/min"
-        return self._knee.explain() if self._knee is not None else ""
+        return self._in_flight.explain()
 
 
 def _aged(state: Mapping[str, Any], now: float) -> dict[str, Any]:
     """The limits that an earlier leader had learned; what is old may be another one by now."""
-    limits = {name: dict(limit) for name, limit in state["limits"].items()}
-    if now - state["at"] > FRESH:
+    at, limits = read_state(state)
+    if now - at > FRESH:
         for limit in limits.values():
             limit["doubt"] = OLD_DOUBT
     return limits

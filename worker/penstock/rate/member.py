@@ -16,6 +16,7 @@ from typing import Any
 from penstock.rate.bounds import Bounds, CallReport, Outcome
 from penstock.rate.headers import ResetReader, read_hint
 from penstock.rate.pacer import Pacer
+from penstock.rate.told import read_orders
 
 OFTEN, SELDOM = 0.2, 1.0
 """Seconds between two syncs: while something is being found out, and in calm."""
@@ -171,29 +172,30 @@ class Member:
 
     def apply(self, now: float, orders: Mapping[str, Any] | None) -> None:
         """What the leader wants; None when it does not know this member yet."""
-        if orders is None:
+        wanted = read_orders(orders)
+        if wanted is None:
             if self._heard_at is None and self.bounds.fixed:
                 # Nothing is found out about calls in flight, so there is nothing to wait for.
                 self._active = self.claims = True
                 self._calls = self.bounds.max_concurrency
                 self.changed()
             return
-        if self._heard_at is not None and orders["at"] <= self._heard_at:
+        if self._heard_at is not None and wanted.at <= self._heard_at:
             return
-        self._heard_at, self._alone = orders["at"], False
-        self._safe = orders["safe"]
-        self._active, self._calls = orders["active"], orders["calls"]
-        self.claims = orders["claim"]
-        self._single, self._tense = orders["single"], orders["tense"]
-        self.rate, self.why = orders["rate"], orders["why"]
-        self._requests.rate = orders["requests"] or float("inf")
-        self._tokens.rate = orders["tokens"] or float("inf")
-        self._resume_at = max(self._resume_at, orders["resumeAt"])
-        self._hold_until = orders["holdUntil"]
-        if self._single:  # the leader says when
+        self._heard_at, self._alone = wanted.at, False
+        self._safe = wanted.safe
+        self._active, self.claims, self._calls = wanted.active, wanted.claim, wanted.calls
+        self._single, self._tense = wanted.single, wanted.tense
+        self.rate, self.why = wanted.rate, wanted.why
+        self._requests.rate = wanted.requests or float("inf")
+        self._tokens.rate = wanted.tokens or float("inf")
+        self._resume_at = max(self._resume_at, wanted.resume_at)
+        self._hold_until = wanted.hold_until
+        if self._single:  # the leader says when, and one at a time
             self._requests.rest()
-        elif self._active and orders["of"] > 1 and orders["requests"]:
-            self._requests.fall_in(now, orders["slot"] / orders["of"])
+            self._hold_until = self._log[-1].at + RESULT if self._log else float("-inf")
+        elif self._active and wanted.of > 1 and wanted.requests:
+            self._requests.fall_in(now, wanted.slot / wanted.of)
         self.changed()
 
     def _refused(self, now: float, report: CallReport) -> None:

@@ -88,7 +88,8 @@ async def sync(
 async def reports(db: Statements, key: str) -> list[Reported]:
     """What the members of a pool said last, of those heard from within the last minute."""
     rows = await db.fetch(_SQL["reports"], key)
-    return [Reported(row["member"], jsons.loads(row["report"]), row["age"]) for row in rows]
+    told = [(row["member"], _read(row["report"]), row["age"]) for row in rows]
+    return [Reported(member, report, age) for member, report, age in told if report is not None]
 
 
 async def order(
@@ -119,4 +120,9 @@ async def tidy(db: Statements) -> None:
 
 
 def _read(text: str | None) -> dict[str, Any] | None:
-    return None if text is None else dict(jsons.loads(text))
+    """None also for what no member writes: the rows of a pool are open to all who share it."""
+    try:
+        told = None if text is None else jsons.loads(text)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None

@@ -1,0 +1,90 @@
+"""How many calls the whole fleet may have in flight: by the knee, or with room for a known pace.
+
+Where a rate limit is what holds the calls back, the pace decides, and calls in flight only need
+room. Where the pace is not reached although that room is used up, it is the far side that cannot
+keep up: then the knee is looked for. Pure; times are seconds of one clock.
+"""
+
+from __future__ import annotations
+
+import math
+
+from penstock.rate.bounds import Bounds
+from penstock.rate.knee import Knee
+
+FULL, PACED, FREE = 0.95, 0.9, 0.7
+"""Where FULL of the calls that may be in flight are, and less than PACED of the pace is sent, the
+far side cannot keep up. It can again when the pace is sent with less than FREE of them."""
+ROOM, UNKNOWN_LATENCY = 3.0, 6.0
+"""So many times the calls in flight that the pace needs may be; seconds while that is not known."""
+GAIN, DRIFT = 0.2, 0.002
+"""Part of a change of the latency that is taken in at once, and of a rise of the calm one: in a jam
+it grows, and must not give room for more of it."""
+
+
+class InFlight:
+    """latency: seconds of a call of late; None while none has ended."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._knee = Knee(bounds.min_concurrency, bounds.max_concurrency)
+        self._members = 1
+        self._allowed = 0
+        self._by_knee = self._paced = False
+        self.latency: float | None = None
+        self._calm: float | None = None
+
+    @property
+    def climbing(self) -> bool:
+        """Whether the knee is still looked for."""
+        return self._knee.home is None
+
+    def explain(self) -> str:
+        """In plain words, what is known of the knee."""
+        return self._knee.explain()
+
+    def allow(
+        self,
+        now: float,
+        members: int,
+        completed: int,
+        busy: float,
+        in_flight: float,
+        *,
+        pace: float | None,
+        used: float,
+        idle: bool,
+    ) -> int:
+        """Calls that may be in flight now.
+
+        completed, busy: calls answered since the last time, and the sum of their seconds. pace:
+        calls a second that a rate limit allows, None while none is known; used: the share of it
+        that is sent. idle: nothing to send, or all is paused.
+        """
+        most = self._bounds.max_concurrency * members
+        if members != self._members:
+            self._members = members
+            self._knee.resize(self._bounds.min_concurrency * members, most)
+        if completed:
+            self._hear(busy / completed)
+        if pace is not None and self._paced:
+            if FULL * self._allowed <= in_flight and used < PACED:
+                self._by_knee = True
+            elif used >= PACED and in_flight < FREE * self._allowed:
+                self._by_knee = False
+        self._paced = pace is not None
+        if pace is None or self._by_knee:
+            self._allowed = self._knee.observe(now, completed, busy, in_flight, idle)
+        else:
+            self._knee.observe(now, 0, 0.0, 0.0, True)
+            needed = math.ceil(ROOM * pace * (self._calm or UNKNOWN_LATENCY))
+            self._allowed = min(max(needed, members), most)
+        return self._allowed
+
+    def _hear(self, latency: float) -> None:
+        known = self.latency
+        self.latency = latency if known is None else known + GAIN * (latency - known)
+        if self._calm is None or self.latency < self._calm:
+            self._calm = self.latency
+        else:
+            self._calm += DRIFT * (self.latency - self._calm)
