@@ -130,6 +130,21 @@ def test_a_single_call_is_one_call() -> None:
     assert len(again) == 2
 
 
+def test_orders_that_come_while_a_single_call_is_out_send_no_second_one() -> None:
+    one = member(single=True, calls=1)
+    assert one.wait(100.0, 0) == 0.0
+    one.sent(100.0, 0, 1.0)
+    one.apply(100.05, orders(100.05, single=True, calls=1))
+    wait = one.wait(100.05, 1)
+    assert wait is not None
+    assert wait >= 0.09
+    one.ended(100.08, refused(100.0), 1)
+    one.apply(100.09, orders(100.09, single=True, calls=1))
+    wait = one.wait(100.09, 0)
+    assert wait is not None
+    assert 0 < wait < 0.1  # not as long as one that has a leader to wait for
+
+
 def test_two_refusals_in_a_row_hold_it_one_does_not() -> None:
     one = member()
     for _ in range(3):

@@ -49,6 +49,18 @@ def test_an_unknown_limit_is_learned_and_used(provider: str, per_minute: int, po
     assert found.throttled < 0.015
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("pods", [1, 3])
+def test_where_refused_calls_count_it_does_not_keep_the_limit_used_up(pods: int, seed: int) -> None:
+    found = tried(
+        "{provider: {requestsPerMinute: 515, hints: retry-after, countRejected: true,"
+        f" latency: {{median: 2s}}}}, pods: {pods}, duration: 300s}}",
+        seed,
+    )
+    assert found.goodput > 0.7
+    assert found.throttled < 0.15
+
+
 def test_a_stated_limit_is_kept_without_being_refused() -> None:
     found = tried(
         "{provider: {requestsPerMinute: 1200}, stated: true, pods: 5, duration: 120s, warmup: 10s}"
