@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+_UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
 
 class Seen(NamedTuple):
@@ -40,16 +42,16 @@ def read(told: Mapping[str, Any]) -> Report | None:
         report = Report(
             job=str(told["job"]),
             until=_number(told["until"]),
-            calls=tuple(Seen(*map(_number, entry)) for entry in told["calls"]),
+            calls=tuple(_seen(entry) for entry in told["calls"]),
             retry_at=_number(told["retryAt"]),
-            completed=int(told["completed"]),
+            completed=int(_number(told["completed"])),
             busy=_number(told["busy"]),
-            in_flight=int(told["inFlight"]),
-            holding=int(told["holding"]),
+            in_flight=int(_number(told["inFlight"])),
+            holding=int(_number(told["holding"])),
             starved=bool(told["starved"]),
-            hints={str(name): _number(rate) for name, rate in told["hints"].items()},
+            hints={str(name): _positive(rate) for name, rate in told["hints"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except _UNREADABLE:
         return None
     return report
 
@@ -80,7 +82,7 @@ def read_orders(told: Mapping[str, Any] | None) -> Wanted | None:
     """None where there are none, or for what no leader of this version writes."""
     try:
         return None if told is None else _wanted(told)
-    except (KeyError, TypeError, ValueError):
+    except _UNREADABLE:
         return None
 
 
@@ -90,14 +92,14 @@ def _wanted(told: Mapping[str, Any]) -> Wanted:
         at=_number(told["at"]),
         active=bool(told["active"]),
         claim=bool(told["claim"]),
-        calls=int(told["calls"]),
+        calls=int(_number(told["calls"])),
         single=bool(told["single"]),
         tense=bool(told["tense"]),
         requests=_rate(told["requests"]),
         tokens=_rate(told["tokens"]),
         safe=(_rate(requests), _rate(tokens)),
-        slot=int(told["slot"]),
-        of=max(1, int(told["of"])),
+        slot=int(_number(told["slot"])),
+        of=max(1, int(_number(told["of"]))),
         resume_at=_number(told["resumeAt"]),
         hold_until=_number(told["holdUntil"]),
         rate=_rate(told["rate"]),
@@ -112,24 +114,31 @@ def read_state(told: Mapping[str, Any] | None) -> tuple[float, dict[str, dict[st
             return 0.0, {}
         limits: dict[str, dict[str, Any]] = {
             str(name): {
-                "rate": _number(limit["rate"]),
-                "window": None if limit["window"] is None else _number(limit["window"]),
+                "rate": _positive(limit["rate"]),
+                "window": _rate(limit["window"]),
                 "doubt": _number(limit["doubt"]),
             }
             for name, limit in told["limits"].items()
         }
-        sound = {name: limit for name, limit in limits.items() if limit["rate"] > 0}
-        return _number(told["at"]), sound
-    except (KeyError, TypeError, ValueError, AttributeError):
+        return _number(told["at"]), limits
+    except _UNREADABLE:
         return 0.0, {}
 
 
+def _seen(entry: Sequence[Any]) -> Seen:
+    at, calls, tokens, refused = entry
+    return Seen(_number(at), _positive(calls), max(0.0, _number(tokens)), _number(refused))
+
+
 def _rate(value: Any) -> float | None:
-    """More than 0, or none."""
-    rate = None if value is None else _number(value)
-    if rate is not None and rate <= 0:
-        raise ValueError(f"{value} is no rate")
-    return rate
+    return None if value is None else _positive(value)
+
+
+def _positive(value: Any) -> float:
+    number = _number(value)
+    if number <= 0:
+        raise ValueError(f"{value} is not more than 0")
+    return number
 
 
 def _number(value: Any) -> float:

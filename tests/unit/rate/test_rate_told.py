@@ -1,0 +1,97 @@
+"""What others wrote into a shared pool: read if it makes sense, left aside if not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.rate.bounds import Bounds
+from penstock.rate.leader import Leader
+from penstock.rate.member import Member
+from penstock.rate.told import Seen, read, read_orders, read_state
+from tests.unit.rate.drive import orders, report
+
+VALUES: list[Any] = [
+    None, True, "", "x", -1, 0, 0.5, 7, 10**400, 1e308, float("inf"), float("nan"), [], [1], [[1]],
+    [[1, 1, 1]], [[1, 0, 5, 0]], [[None, 1, 1, 1]], {}, {"requests": 0}, {"requests": -1.0},
+]  # fmt: skip
+STATE = {"at": 1.0, "limits": {"requests": {"rate": 5.0, "window": 60.0, "doubt": 0.02}}}
+
+
+def test_what_members_and_leaders_write_is_read_as_it_was_written() -> None:
+    calls = [[1.5, 2, 300, 0], [1.6, 1, 0, -1]]
+    told = read(json.loads(json.dumps(report(2.0, calls=calls, hints={"tokens": 5.0}, busy=1.5))))
+    assert told is not None
+    assert told.until == 2.0
+    assert told.calls == (Seen(1.5, 2, 300, 0), Seen(1.6, 1, 0, -1))
+    assert told.hints == {"tokens": 5.0}
+    wanted = read_orders(json.loads(json.dumps(orders(2.0, requests=5.0, safe=[4.5, None]))))
+    assert wanted is not None
+    assert wanted.requests == 5.0
+    assert wanted.tokens is None
+    assert wanted.safe == (4.5, None)
+    assert read_state(STATE) == (1.0, STATE["limits"])
+    assert read_state(None) == (0.0, {})
+    assert read_orders(None) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("until", None),
+        ("until", float("nan")),
+        ("calls", 5),
+        ("calls", [[1, 1, 1]]),
+        ("calls", [[1, 0, 5, 0]]),
+        ("completed", float("inf")),
+        ("inFlight", "many"),
+        ("retryAt", 10**400),
+        ("hints", {"requests": 0}),
+        ("hints", []),
+    ],
+)
+def test_a_report_that_makes_no_sense_is_none(field: str, value: Any) -> None:
+    assert read(report(2.0)) is not None
+    assert read(report(2.0) | {field: value}) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("rate", 0), ("rate", None), ("window", 0), ("window", -3), ("doubt", "x")],
+)
+def test_a_state_that_makes_no_sense_is_nothing_learned(field: str, value: Any) -> None:
+    limit = STATE["limits"]["requests"] | {field: value}  # type: ignore[index]
+    assert read_state({"at": 1.0, "limits": {"requests": limit}}) == (0.0, {})
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from([*report(0.0), "extra"]), st.sampled_from(VALUES)), max_size=4
+    ),
+    state=st.sampled_from([STATE, None, *VALUES]),
+)
+def test_no_report_and_no_state_stops_the_leader(
+    changes: list[tuple[str, Any]], state: Any
+) -> None:
+    leader = Leader(Bounds(1, 10), "a", state)
+    for now in (100.0, 100.5, 101.0):
+        mine = report(now, calls=[[now - 0.3, 1, 0, 0]])
+        broken = report(now) | dict(changes)
+        told = leader.tick(now, {"a": (mine, 0.0), "b": (broken, 0.0)})
+        assert told.orders["a"]["active"]
+        assert leader.limits.calls_a_second > 0
+
+
+@given(st.sampled_from([*orders(0.0)]), st.sampled_from(VALUES))
+def test_no_orders_break_a_member(field: str, value: Any) -> None:
+    one = Member(Bounds(1, 10), "x")
+    one.apply(100.0, orders(100.0, calls=3))
+    one.apply(101.0, orders(101.0, calls=4) | {field: value})
+    assert one.limit >= 0
+    one.wait(101.0, 0)
+    one.report(101.0)
