@@ -39,6 +39,11 @@ class InFlight:
         """Whether the knee is still looked for."""
         return self._knee.home is None
 
+    @property
+    def by_knee(self) -> bool:
+        """Whether the far side cannot keep up with a pace that is known."""
+        return self._by_knee
+
     def explain(self) -> str:
         """In plain words, what is known of the knee."""
         return self._knee.explain()
