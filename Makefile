@@ -33,10 +33,11 @@ endif
 # Tests that only wait share the cluster; those of one `xdist_group` run after another.
 .PHONY: test-e2e
 test-e2e: $(STAMP) ## the tests on the Kubernetes that `make cluster` started, or another one
-	$(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup --durations=15 -m "not load and not acceptance" tests/e2e
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup --durations=15 -m "not load and not acceptance and not alone" tests/e2e
+	$(BIN)/python -m pytest --durations=5 -m alone tests/e2e
 
 .PHONY: test-acceptance
-test-acceptance: $(STAMP) ## the long tests on that Kubernetes: samples, chaos, bad manifests
+test-acceptance: $(STAMP) ## the long tests on that Kubernetes: samples, bad manifests, submit, upgrades
 	$(BIN)/python -m pytest --durations=15 -m acceptance tests/e2e
 
 .PHONY: test-restarts

@@ -30,7 +30,7 @@ from tests.e2e.parts import Simulator
 from tests.e2e.target import Target
 from tests.e2e.waiting import until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = pytest.mark.alone
 
 ITEMS = 20_000
 PODS = 3

@@ -22,7 +22,7 @@ from tests.e2e.parts import Postgres
 from tests.e2e.target import Target
 from tests.e2e.waiting import until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = pytest.mark.alone
 
 ITEMS = 400
 # Ten calls of half a second at a time: twenty seconds.
