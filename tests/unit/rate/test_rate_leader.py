@@ -40,7 +40,7 @@ def four(now: float = 100.0) -> dict[str, Report]:
     return {name: report(now, job="xyxy"["abcd".index(name)]) for name in "abcd"}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
     rates=st.lists(st.sampled_from([3.0, 30.0, 90.0]), min_size=1, max_size=3),
     every=st.floats(0.2, 1.0),
