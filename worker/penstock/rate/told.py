@@ -92,7 +92,7 @@ def _wanted(told: Mapping[str, Any]) -> Wanted:
         at=_number(told["at"]),
         active=bool(told["active"]),
         claim=bool(told["claim"]),
-        calls=int(_number(told["calls"])),
+        calls=max(0, int(_number(told["calls"]))),
         single=bool(told["single"]),
         tense=bool(told["tense"]),
         requests=_rate(told["requests"]),
