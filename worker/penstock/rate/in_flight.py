@@ -15,8 +15,10 @@ from penstock.rate.knee import Knee
 FULL, PACED, FREE = 0.95, 0.9, 0.7
 """Where FULL of the calls that may be in flight are, and less than PACED of the pace is sent, the
 far side cannot keep up. It can again when the pace is sent with less than FREE of them."""
-ROOM, UNKNOWN_LATENCY = 3.0, 6.0
-"""So many times the calls in flight that the pace needs may be; seconds while that is not known."""
+ROOM = 3.0
+"""So many times the calls in flight that the pace needs may be, once it was reached."""
+START = 16
+"""Calls in flight at first where a pace is known: few enough for a far side that cannot keep it."""
 GAIN, DRIFT = 0.2, 0.002
 """Part of a change of the latency that is taken in at once, and of a rise of the calm one: in a jam
 it grows, and must not give room for more of it."""
@@ -27,10 +29,12 @@ class InFlight:
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._knee = Knee(bounds.min_concurrency, bounds.max_concurrency)
+        known = bounds.requests_per_second is not None or bounds.tokens_per_second is not None
+        least, most = bounds.min_concurrency, bounds.max_concurrency
+        self._knee = Knee(least, most, start=START) if known else Knee(least, most)
         self._members = 1
         self._allowed = 0
-        self._by_knee = self._paced = False
+        self._by_knee = True
         self.latency: float | None = None
         self._calm: float | None = None
 
@@ -41,7 +45,7 @@ class InFlight:
 
     @property
     def by_knee(self) -> bool:
-        """Whether the far side cannot keep up with a pace that is known."""
+        """Whether it is not a pace that holds the calls back."""
         return self._by_knee
 
     def explain(self) -> str:
@@ -72,17 +76,15 @@ class InFlight:
             self._knee.resize(self._bounds.min_concurrency * members, most)
         if completed:
             self._hear(busy / completed)
-        if pace is not None and self._paced:
-            if FULL * self._allowed <= in_flight and used < PACED:
-                self._by_knee = True
-            elif used >= PACED and in_flight < FREE * self._allowed:
-                self._by_knee = False
-        self._paced = pace is not None
-        if pace is None or self._by_knee:
+        if pace is not None and used < PACED and in_flight >= FULL * self._allowed:
+            self._by_knee = True
+        elif pace is None or (used >= PACED and in_flight < FREE * self._allowed):
+            self._by_knee = pace is None
+        if self._by_knee or self._calm is None:
             self._allowed = self._knee.observe(now, completed, busy, in_flight, idle)
         else:
             self._knee.observe(now, 0, 0.0, 0.0, True)
-            needed = math.ceil(ROOM * pace * (self._calm or UNKNOWN_LATENCY))
+            needed = math.ceil(ROOM * (pace or 0.0) * self._calm)
             self._allowed = min(max(needed, members), most)
         return self._allowed
 

@@ -59,11 +59,14 @@ FADE = 0.98
 class Knee:
     """Finds the knee and stays there. Numbers are calls in flight of the whole fleet."""
 
-    def __init__(self, minimum: int, maximum: int, home: int | None = None) -> None:
+    def __init__(
+        self, minimum: int, maximum: int, home: int | None = None, start: int = START
+    ) -> None:
         """Between minimum and maximum, both at least 1 (else ValueError); the same number twice:
-        fixed, nothing is tried. home: where an earlier one had found the knee, to begin there."""
+        fixed, nothing is tried. home: where an earlier one had found the knee, to begin there;
+        start: where the search begins else."""
         self._minimum, self._maximum = _checked(minimum, maximum)
-        self._level = min(max(home or START, minimum), maximum)
+        self._level = min(max(home or start, minimum), maximum)
         self._home = self._level
         self._climbing = home is None and minimum < maximum
         self._rose = False  # whether a jump was kept

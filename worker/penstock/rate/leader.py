@@ -240,7 +240,7 @@ class Leader:
     def _why(self) -> str:
         """One phrase on what holds the speed back; empty where nothing of this does."""
         limits, bounds = self.limits, self._bounds
-        if self._in_flight.by_knee:
+        if self._in_flight.by_knee and not self._in_flight.climbing:
             return self._in_flight.explain()
         if limits.tokens.limit.rate and not limits.tokens.passive:
             known = "learned" if bounds.tokens_per_second is None else "stated"
