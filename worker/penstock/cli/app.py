@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import select
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -151,4 +152,8 @@ def main() -> None:
         # A terminal that lacks a character gets it escaped, not a crash in the middle of a run.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    app(prog_name="kubectl penstock" if is_plugin() else "penstock")
+    try:
+        app(prog_name="kubectl penstock" if is_plugin() else "penstock")
+    finally:
+        # How it ends is decided. Ctrl-C while the interpreter shuts down would make it another end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
