@@ -29,11 +29,9 @@ class Volume:
     def write(self, path: str, content: bytes) -> None:
         """A file with this content."""
         at = f"{_THERE}/{self.name}/{path}"
-        self.keeper.kube.kubectl(
-            *("--namespace", self.keeper.name, "exec", "--stdin", _KEEPER, "--"),
-            *("sh", "-c", f"mkdir -p $(dirname {at}) && base64 -d > {at}"),
-            text=b64encode(content).decode(),
-        )
+        # As an argument: what goes to a command's input can get lost when it starts slowly.
+        script = f'mkdir -p $(dirname {at}) && printf %s "$0" | base64 -d > {at}'
+        self.keeper.exec(_KEEPER, "sh", "-c", script, b64encode(content).decode())
 
     def read(self, path: str) -> bytes:
         """What a file holds. Raises AssertionError when there is none."""
