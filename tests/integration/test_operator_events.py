@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from kubernetes.aio.client import Configuration
 
 from penstock_operator import events
 from penstock_operator.actions import Notice
 from penstock_operator.events import Announcer
-from penstock_operator.kube import Kube
 from penstock_operator.names import Owner
+from tests.integration.kube_support import served_by
 
 OWNER = Owner("job", "team", "uid-1")
 
@@ -40,18 +39,8 @@ async def server() -> Server:
 
 @pytest.fixture
 async def announcer(server: Server) -> AsyncIterator[Announcer]:
-    application = web.Application()
-    application.router.add_post("/api/v1/namespaces/team/events", server.take)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    config: Configuration = type.__call__(Configuration)
-    config.host = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    kube = Kube(config)
-    yield Announcer(kube)
-    await kube.close()
-    await runner.cleanup()
+    async with served_by([web.post("/api/v1/namespaces/team/events", server.take)]) as kube:
+        yield Announcer(kube)
 
 
 def notices(*reasons: str) -> list[Notice]:

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from kubernetes.aio.client import Configuration
 
 from penstock_operator import lease
 from penstock_operator.kube import Kube
 from penstock_operator.lease import NAME, Lease
 from tests.integration.embedded_support import until
+from tests.integration.kube_support import served_by
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/team/leases"
 DEADLINE = 2.0
@@ -48,21 +48,14 @@ async def server() -> Slow:
 
 @pytest.fixture
 async def kube(server: Slow) -> AsyncIterator[Kube]:
-    application = web.Application()
-    application.router.add_get(f"{PATH}/{NAME}", server.look)
-    application.router.add_post(PATH, server.make)
-    application.router.add_put(f"{PATH}/{NAME}", server.renew)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    config: Configuration = type.__call__(Configuration)
-    config.host = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    client = Kube(config)
-    yield client
-    server.over.set()
-    await client.close()
-    await runner.cleanup()
+    routes = [
+        web.get(f"{PATH}/{NAME}", server.look),
+        web.post(PATH, server.make),
+        web.put(f"{PATH}/{NAME}", server.renew),
+    ]
+    async with served_by(routes) as client:
+        yield client
+        server.over.set()
 
 
 async def test_a_renewal_without_an_answer_ends_it_in_time(
