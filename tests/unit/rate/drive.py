@@ -85,7 +85,6 @@ def report(until: float, **other: Any) -> dict[str, Any]:
         "busy": 0.0,
         "inFlight": 1,
         "starved": False,
-        "settle": 0.12,
         "hints": {},
     } | other
 

@@ -102,7 +102,7 @@ class Leader:
         calls = self._calls(now, alive)
         needed = min(calls, self._needed(now, members, alive))
         # Who has items in hand ends them before it rests.
-        holders = [name for name in members[needed:] if name in alive and alive[name].holding]
+        holders = [name for name in members[needed:] if alive[name].holding]
         self._active, self._claiming = (*members[:needed], *holders), frozenset(members[:needed])
         climbing = self._in_flight.climbing
         tense = blocked or now < self._tense_until or (self.limits.starting and climbing)

@@ -166,7 +166,6 @@ class Member:
             "busy": self._busy,
             "inFlight": self._in_flight,
             "starved": starved and self._in_flight < self.limit,
-            "settle": self._settle,
             "hints": self._hints,
         }
 

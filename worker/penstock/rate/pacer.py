@@ -24,10 +24,10 @@ class Pacer:
         """Seconds until the next one may pass; 0 when it may now."""
         return max(0.0, self._tat - now)
 
-    def take(self, now: float, cost: float, jitter: float = 1.0) -> None:
-        """Let one of this cost pass. jitter: a factor near 1 that keeps many pacers out of step."""
+    def take(self, now: float, cost: float) -> None:
+        """Let one of this cost pass."""
         if self.rate != float("inf"):
-            self._tat = max(self._tat, now - LATE) + cost / self.rate * jitter
+            self._tat = max(self._tat, now - LATE) + cost / self.rate
 
     def give_back(self, cost: float) -> None:
         """Correct a cost that turned out smaller (or, negative, larger) than was taken."""
