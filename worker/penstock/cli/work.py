@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from penstock import signals
 from penstock.cli.options import wait
 
 EXIT_STOPPED = 130
@@ -30,7 +31,7 @@ def work() -> None:
     130 stopped with work left.
     """
     if os.environ.get("PENSTOCK_PARENT"):
-        _leave_to_the_driver(signal.SIGINT, signal.SIGHUP)
+        _leave_to_the_driver()
     # Nothing here uses the first two: loaded now, while a local driver still plans, they do not
     # hold up the first calls.
     import aiohttp  # noqa: F401
@@ -121,12 +122,12 @@ def _need(environ: Mapping[str, str], *names: str) -> None:
         raise InputError(missing)
 
 
-def _leave_to_the_driver(*numbers: signal.Signals) -> None:
-    """What the terminal sends to the driver as well, which decides. It started this process with
-    these signals blocked; ignored, they do not stay so for what this process may start."""
-    for number in numbers:
+def _leave_to_the_driver() -> None:
+    """What the terminal sends to the driver as well, which decides. It held these signals back
+    while this process started; ignored, they do not stay so for what this process may start."""
+    for number in signals.FROM_TERMINAL:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+    signals.let_through()
 
 
 def _told() -> dict[str, str]:

@@ -50,15 +50,16 @@ async def run(job: BatchJob, manifest: Path | None, options: Options, view: View
     workers = Workers(options.workers or 1)
     with interrupts() as taken:
         try:
-            await workers.prestart()
-            return await _run(job, manifest, options, view, workers, target, taken)
+            try:
+                await workers.prestart()
+                return await _run(job, manifest, options, view, workers, target, taken)
+            finally:
+                await workers.close()
         except asyncio.CancelledError:
             if not taken.happened:
                 raise
             view.notice("interrupted")
             return Outcome(EXIT_INTERRUPTED, None)
-        finally:
-            await workers.close()
 
 
 async def _run(

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock import jsons
+from penstock import jsons, signals
 from penstock.errors import PenstockError
 from penstock.store import runs, shards
 from penstock.store.db import Database
@@ -106,11 +106,18 @@ class Workers:
                 seat.process.kill()
 
     async def close(self) -> None:
-        """End all at once and wait until they are gone."""
+        """End all at once and wait until they are gone, whoever cancels that."""
         self.kill()
-        for seat in self._seats:
-            if seat.process is not None:
-                await seat.process.wait()
+        waits = [seat.process.wait() for seat in self._seats if seat.process is not None]
+        gone = asyncio.gather(*waits)
+        cancelled = False
+        while not gone.done():
+            try:
+                await asyncio.shield(gone)
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled:
+            raise asyncio.CancelledError
 
     async def _keep(self, seat: _Seat) -> bool:
         while not self._stopping:
@@ -159,18 +166,14 @@ class Workers:
 
 
 async def _spawn() -> asyncio.subprocess.Process:
-    # Ctrl-C and hang-ups reach the driver as well, which decides. The worker inherits that they are
-    # blocked, so one that comes while Python still starts in it does no harm.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
-    try:
+    # Ctrl-C and hang-ups reach the driver as well, which decides.
+    with signals.held_back():
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "penstock", "work"),
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "PENSTOCK_PARENT": "1"},
         )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def _tell(process: asyncio.subprocess.Process, told: Mapping[str, str]) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from penstock import signals
 from penstock.errors import EmbeddedServerError
 from penstock.store.datadir import find_data_dir, why_not
 from penstock.store.server import (
@@ -220,18 +221,19 @@ def _start_keeper(home: Path, lock: int) -> int:
             wanted = (home / "data" / "PG_VERSION").read_text().strip()
         binaries = find_binaries(wanted)
         # It forks and ends at once, in some 30 ms, so that no zombie stays with this process.
-        subprocess.run(
-            [
-                *(sys.executable, "-I", "-c", _KEEPER, _PACKAGE),
-                *(binaries, home, str(tell), str(lock)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(tell, lock),
-            start_new_session=True,
-            check=True,
-        )
+        with signals.held_back():
+            subprocess.run(
+                [
+                    *(sys.executable, "-I", "-c", _KEEPER, _PACKAGE),
+                    *(binaries, home, str(tell), str(lock)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(tell, lock),
+                start_new_session=True,
+                check=True,
+            )
     except (OSError, subprocess.CalledProcessError) as error:
         os.close(listen)
         raise _failure(home, f"its keeper cannot run: {error}") from error

@@ -28,6 +28,7 @@ import sys
 import time
 from pathlib import Path
 
+from penstock import signals
 from penstock.store.account import StartError
 from penstock.store.server import READY, Server, open_file
 
@@ -114,6 +115,7 @@ class Keeper:
 
 def main(arguments: list[str]) -> int:
     """Start or adopt the server, report, and watch it until nobody uses it."""
+    signals.let_through()
     binaries, home = Path(arguments[0]), Path(arguments[1])
     report, lock = int(arguments[2]), int(arguments[3])
     if os.fork():  # the starting command need not wait for this process, whoever ends first
