@@ -133,9 +133,28 @@ async def test_errors_of_the_account_have_openais_shape() -> None:
 
 async def test_endpoints_take_posts_only() -> None:
     async with simulated() as client:
-        for path in (CHAT, "/reset"):
+        for path in (CHAT, "/reset", "/limit?factor=2"):
             async with client.session.get(client.base + path) as response:
                 assert response.status == 405
+
+
+async def test_the_limit_changes_on_the_way_and_a_reset_undoes_that() -> None:
+    async with simulated(SimulatorConfig(rpm=4, depth=60)) as client:
+        assert (await client.post(CHAT, ask("x")))[0] == 200
+        assert (await client.post("/limit?factor=0.5"))[0] == 200
+        assert (await client.stats())["limits_per_minute"] == {"requests": 2}
+        answers = [(await client.post(CHAT, ask(f"{n}")))[0] for n in range(3)]
+        assert answers == [200, 200, 429]
+        await client.post("/reset")
+        assert (await client.stats())["limits_per_minute"] == {"requests": 4}
+
+
+@pytest.mark.parametrize("query", ["", "?factor=", "?factor=0", "?factor=-1", "?factor=inf", "?x"])
+async def test_a_factor_that_makes_no_limit_is_refused(query: str) -> None:
+    async with simulated(SimulatorConfig(rpm=4)) as client:
+        status, body, _ = await client.post(f"/limit{query}")
+        assert (status, body["error"]["type"]) == (400, "invalid_request_error")
+        assert (await client.stats())["limits_per_minute"] == {"requests": 4}
 
 
 async def test_refused_calls_say_why_and_when_to_come_back() -> None:

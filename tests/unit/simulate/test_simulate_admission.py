@@ -22,6 +22,16 @@ def test_each_client_has_limits_of_its_own_until_it_is_forgotten() -> None:
     assert admission.admit("a", 0.0, 0).refused_by is None
 
 
+def test_a_change_of_the_limits_holds_for_those_who_are_known_and_those_who_come() -> None:
+    admission = Admission(SimulatorConfig(rpm=60, tpm=600, depth=10))
+    admission.admit("known", 0.0, 0)
+    admission.change(0.0, 0.5)
+    assert admission.per_minute() == {"requests": 30, "tokens": 300}
+    for client in ("known", "new"):
+        passed = [admission.admit(client, 0.0, 0).refused_by is None for _ in range(6)]
+        assert passed == [True] * 5 + [False]
+
+
 def test_the_limit_that_is_used_up_is_the_one_that_refuses() -> None:
     admission = Admission(SimulatorConfig(rpm=600, tpm=6000, depth=1))
     assert admission.admit("a", 0.0, 100).refused_by is None

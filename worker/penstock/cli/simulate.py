@@ -263,7 +263,8 @@ def simulate(
     (/api/chat, /api/generate, /api/embed), and on any other path gives back
     the JSON it gets. The same request always gets the same answer; one that
     asks for a JSON schema gets what fits it. GET /stats tells what was
-    accepted, refused and served twice; POST /reset starts over.
+    accepted, refused and served twice; POST /reset starts over;
+    POST /limit?factor=0.5 halves the limits from then on.
 
     A chat model with 500 requests a minute that tells nobody so:
 

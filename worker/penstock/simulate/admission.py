@@ -35,6 +35,7 @@ class Admission:
     def __init__(self, config: SimulatorConfig) -> None:
         self._config = config
         self._clients: dict[Hashable, dict[Dimension, limits.Limiter]] = {}
+        self._factor = 1.0
         self.limited = config.rpm is not None or config.tpm is not None
 
     def admit(self, client: Hashable, now: float, tokens: int) -> Verdict:
@@ -62,6 +63,13 @@ class Admission:
         """Drop what is known of a client that will not come back (a closed connection)."""
         self._clients.pop(client, None)
 
+    def change(self, now: float, factor: float) -> None:
+        """From now on the limits are so many times those stated; what is used stays used."""
+        self._factor = factor
+        for limiters in self._clients.values():
+            for dimension, limiter in self._fresh().items():
+                limiters[dimension].change(now, limiter.per_minute)
+
     def per_minute(self) -> dict[Dimension, float]:
         """What each limit really lets through a minute."""
         return {dimension: limiter.per_minute for dimension, limiter in self._fresh().items()}
@@ -72,7 +80,7 @@ class Admission:
             ("tokens", self._config.tpm),
         ]
         return {
-            dimension: limits.build(self._config, per_minute)
+            dimension: limits.build(self._config, per_minute * self._factor)
             for dimension, per_minute in stated
             if per_minute is not None
         }

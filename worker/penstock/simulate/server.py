@@ -7,6 +7,7 @@ connection a call came on. `listening` opens the port, for the command line and 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from penstock.simulate.stats import Stats, work_identity
 _MAX_BODY = 64 * 1024 * 1024
 _JSON = "application/json"
 _LINES = "application/x-ndjson"
+_HOUSEKEEPING = ("/healthz", "/stats", "/reset", "/limit")
 _OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
@@ -102,8 +104,8 @@ class Simulator:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         path = request.raw_path.partition("?")[0]
-        if path in ("/healthz", "/stats", "/reset"):
-            return self._housekeeping(request.method, path)
+        if path in _HOUSEKEEPING:
+            return self._housekeeping(request, path)
         try:
             body = await request.read()
         except ConnectionError:  # the client died while it was sending
@@ -119,12 +121,18 @@ class Simulator:
         finally:
             stats.left()
 
-    def _housekeeping(self, method: str, path: str) -> web.Response:
-        if path == "/reset":
-            if method != "POST":
-                refusal = refusals.wrong_method()
-                return _send_json(refusal.body(ollama=False), refusal.status, {"Allow": "POST"})
-            self.reset()
+    def _housekeeping(self, request: web.BaseRequest, path: str) -> web.Response:
+        try:
+            if path in ("/reset", "/limit") and request.method != "POST":
+                raise refusals.wrong_method()
+            if path == "/reset":
+                self.reset()
+            elif path == "/limit":
+                factor = _factor(request.query.get("factor", ""))
+                self._admission.change(asyncio.get_running_loop().time(), factor)
+        except Refusal as refusal:
+            allow = {"Allow": "POST"} if refusal.status == 405 else {}
+            return _send_json(refusal.body(ollama=False), refusal.status, allow)
         return _send_json({"ok": True} if path != "/stats" else self.report(), 200, {})
 
     async def _answer(self, call: _Call) -> web.StreamResponse:
@@ -337,6 +345,17 @@ def _key(headers: Mapping[str, str]) -> str | None:
     if given is None:
         return headers.get("x-api-key", headers.get("api-key"))
     return given.removeprefix("Bearer ").strip()
+
+
+def _factor(text: str) -> float:
+    """What `POST /limit?factor=` was given. Raises Refusal."""
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < math.inf:
+        raise refusals.invalid("Give ?factor=N, a number above 0: so many times the limits stated.")
+    return factor
 
 
 def _reserved(value: Any, completion_tokens: int) -> int:
