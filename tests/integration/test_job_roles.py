@@ -18,7 +18,7 @@ from penstock.pods.export import export_main
 from penstock.pods.plan import plan_main
 from penstock.pods.rows import rows_main
 from penstock.spec.job import BatchJob
-from penstock.store import ending, housekeeping, roles, runs, shards
+from penstock.store import ending, housekeeping, pools, roles, runs, shards
 from penstock.store.runs import Run
 from penstock.work.types import CallResult, FailureKind, WorkItem
 from penstock.work.worker import End
@@ -341,3 +341,37 @@ async def test_many_runs_of_others_cost_a_job_nothing(operator: Operator) -> Non
     async with connected(url) as pod:
         found = await pod.fetch("EXPLAIN SELECT * FROM shard WHERE run = $1", run.id)
     assert "Index Cond: (role = (CURRENT_USER)::text)" in "\n".join(row[0] for row in found)
+
+
+async def test_nothing_that_a_job_makes_is_run_as_the_owner(operator: Operator) -> None:
+    """In a schema where everybody may create, as databases have it that PostgreSQL 14 made."""
+    await operator.db.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    run = await operator.opened("one", job())
+    trap = (
+        "CREATE FUNCTION {} LANGUAGE plpgsql AS $$ BEGIN INSERT INTO caught VALUES (current_user);"
+    )
+    async with connected(await operator.address("one")) as pod:
+        await pod.execute("CREATE TABLE caught (by name); GRANT INSERT ON caught TO PUBLIC")
+        for function in (
+            "joined(text, bigint) RETURNS text",
+            "joined(text, int) RETURNS text",
+            "format(text, text) RETURNS text",
+            "format(text, bigint) RETURNS text",
+            "format(text, text, name) RETURNS text",
+            "format(text, text, text) RETURNS text",
+            "pg_has_role(name, oid, text) RETURNS boolean",
+        ):
+            await pod.execute(f"{trap.format(function)} RETURN NULL; END $$")
+        for number in ("bigint", "int"):
+            await pod.execute(
+                f"CREATE OPERATOR || (FUNCTION = joined, LEFTARG = text, RIGHTARG = {number})"
+            )
+        for call in ("begin_items($1)", "end_items($1)", "place_results($1, true)",
+                     "analyze($1, 'item', 0)"):  # fmt: skip
+            await pod.execute(f"SELECT penstock_{call}", run.id)
+        synced = await pools.sync(pod, "pool", "a", run.id, dict, 1.0)
+        assert synced.leads
+        assert await pools.order(pod, "pool", "a", synced.term, {}, {})
+        assert await pools.reports(pod, "pool", "a")
+        await pools.leave(pod, "pool", "a")
+        assert not await pod.fetch("SELECT by FROM caught")

@@ -108,18 +108,18 @@ class Hesitant(Database):
 
     orders = 0
 
-    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
+    async def fetchval(self, sql: str, *args: Any) -> Any:
         self.orders += 1
         if self.orders % 2:
             await asyncio.sleep(0.1)
-        return await super().fetchrow(sql, *args)
+        return await super().fetchval(sql, *args)
 
 
 async def test_who_leads_no_more_writes_no_more(dsn: str, db: Database, run: int) -> None:
     await db.execute(
         "CREATE TABLE written (n serial, term bigint, leader text, state jsonb);"
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " INSERT INTO written (term, leader, state)"
+        " INSERT INTO public.written (term, leader, state)"
         " VALUES (new.term, new.leader, new.state::jsonb);"
         " RETURN new; END $$;"
         "CREATE TRIGGER note AFTER UPDATE OF state ON pool FOR EACH ROW EXECUTE FUNCTION note()"
@@ -163,12 +163,12 @@ async def test_a_pool_that_cannot_be_used_is_told_once(
     async with workers(dsn, run) as fleet:
         await fleet.start("a", every=GAP)
         member = fleet.members["a"]
-        await db.execute("ALTER TABLE pool RENAME TO gone")
+        await db.execute("ALTER FUNCTION penstock_pool_order RENAME TO gone")
         await fleet.until(lambda: "cannot be used" in caplog.text)
         reported, applied = member.reported, len(member.applied)
         await fleet.until(lambda: member.reported > reported + 5)
         assert len(member.applied) == applied
-        await db.execute("ALTER TABLE gone RENAME TO pool")
+        await db.execute("ALTER FUNCTION gone RENAME TO penstock_pool_order")
         await fleet.until(lambda: len(member.applied) > applied)
         assert caplog.text.count("cannot be used") == 1
 

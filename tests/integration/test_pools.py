@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from penstock.store import housekeeping, pools
+from penstock.store import housekeeping, pools, roles
+from penstock.store import migrate as migrate_module
 from penstock.store.db import Database, Statements
+from penstock.store.migrate import migrate
 from penstock.store.pools import Synced
 from tests.integration.pool_support import POOL, Pooler
 from tests.integration.roles_support import Operator, connected, operating
@@ -32,7 +34,7 @@ async def test_the_first_leads_and_the_others_hear_it(db: Database, run: int) ->
     assert (a.leads, a.term, a.state, a.orders) == (True, 1, None, None)
     b = await sync(db, "b", run, n=2)
     assert (b.leads, b.term, b.state, b.orders) == (False, 1, None, None)
-    told = {one.member: (one.report, one.age) for one in await pools.reports(db, POOL)}
+    told = {one.member: (one.report, one.age) for one in await pools.reports(db, POOL, "a")}
     assert {member: report for member, (report, _) in told.items()} == {
         "a": {"n": 1},
         "b": {"n": 2},
@@ -48,7 +50,7 @@ async def test_the_first_leads_and_the_others_hear_it(db: Database, run: int) ->
     assert (c.leads, c.state, c.orders) == (False, {"rate": 50}, None)
     other = await pools.sync(db, "another", "b", run, dict, 60.0)
     assert (other.leads, other.state) == (True, None)
-    assert [one.member for one in await pools.reports(db, "another")] == ["b"]
+    assert [one.member for one in await pools.reports(db, "another", "b")] == ["b"]
 
 
 async def test_time_is_the_databases(db: Database, run: int) -> None:
@@ -89,8 +91,9 @@ async def test_who_leaves_hands_over_at_once(db: Database, run: int) -> None:
     await pools.leave(db, POOL, "b")  # it did not lead
     assert not (await sync(db, "c", run)).leads
     await pools.leave(db, POOL, "a")
-    assert [one.member for one in await pools.reports(db, POOL)] == ["c"]
+    assert not await pools.reports(db, POOL, "a")
     assert (await sync(db, "c", run)).leads
+    assert [one.member for one in await pools.reports(db, POOL, "c")] == ["c"]
 
 
 async def test_of_many_at_once_exactly_one_leads(dsn: str, db: Database, run: int) -> None:
@@ -140,7 +143,7 @@ async def test_answers_that_were_lost(dsn: str, run: int) -> None:
         assert (a.leads, a.term) == (True, 1)
         assert not (await sync(deaf, "b", run)).leads
         assert await pools.order(deaf, POOL, "a", 1, {"count": 1}, {"b": {"n": 1}})
-        assert [one.member for one in await pools.reports(deaf, POOL)] == ["a", "b"]
+        assert [one.member for one in await pools.reports(deaf, POOL, "a")] == ["a", "b"]
         await pools.leave(deaf, POOL, "a")
         b = await sync(deaf, "b", run)
         assert (b.leads, b.term, b.state, b.orders) == (True, 2, {"count": 1}, {"n": 1})
@@ -154,7 +157,7 @@ async def test_a_pooler_may_give_every_statement_another_connection(dsn: str, ru
     a = await sync(pooler, "a", run)
     assert a.leads
     assert not (await sync(pooler, "b", run)).leads
-    assert len(await pools.reports(pooler, POOL)) == 2
+    assert len(await pools.reports(pooler, POOL, "a")) == 2
     assert await pools.order(pooler, POOL, "a", a.term, {}, {"b": {"n": 1}})
     assert (await sync(pooler, "b", run)).orders == {"n": 1}
     await pools.leave(pooler, POOL, "a")
@@ -175,7 +178,7 @@ async def test_what_is_stale_goes_and_what_was_learned_stays(db: Database, run: 
     await db.execute(
         "UPDATE pool_member SET seen_at = now() - interval '61 seconds' WHERE member <> 'alive'"
     )
-    assert [one.member for one in await pools.reports(db, POOL)] == ["alive"]
+    assert [one.member for one in await pools.reports(db, POOL, "alive")] == ["alive"]
     assert await housekeeping.collect(db, 0.0, lambda _: True) == (0, 0)
     keys = [row["key"] for row in await db.fetch("SELECT key FROM pool ORDER BY key")]
     assert keys == ["of late", POOL]
@@ -219,7 +222,7 @@ async def test_two_jobs_under_roles_of_their_own_share_a_pool(empty_dsn: str) ->
     async with two_jobs(empty_dsn) as (operator, one, two, (first, second)):
         assert (await sync(one, "a", first)).leads
         assert not (await sync(two, "b", second)).leads
-        assert [told.member for told in await pools.reports(one, POOL)] == ["a", "b"]
+        assert [told.member for told in await pools.reports(one, POOL, "a")] == ["a", "b"]
         assert await pools.order(one, POOL, "a", 1, {"rate": 5}, {"b": {"share": 1}})
         assert (await sync(two, "b", second)).orders == {"share": 1}
         await pools.leave(one, POOL, "a")
@@ -227,24 +230,76 @@ async def test_two_jobs_under_roles_of_their_own_share_a_pool(empty_dsn: str) ->
         assert (b.leads, b.state) == (True, {"rate": 5})
         await operator.db.execute("UPDATE pool_member SET seen_at = '2000-01-01'")
         await pools.tidy(operator.db)
-        assert not await pools.reports(two, POOL)
+        assert not await pools.reports(two, POOL, "b")
 
 
 async def test_a_job_speaks_for_no_other(empty_dsn: str) -> None:
-    async with two_jobs(empty_dsn) as (_, one, two, (first, second)):
+    async with two_jobs(empty_dsn) as (operator, one, two, (first, second)):
+        a = await sync(one, "a", first, n=1)
+        await pools.order(one, POOL, "a", a.term, {"rate": 5}, {"a": {}, "b": {}, "x": {}})
+        before = await operator.db.fetch("SELECT * FROM pool, pool_member")
+        for member, run in (("b", first), ("a", second), ("a", first), ("b", 999)):
+            said = await sync(two, member, run)  # not its run, or not its member
+            assert (said.leads, said.term, said.state, said.orders) == (False, 0, None, None)
+        assert not await pools.reports(two, POOL, "a")
+        assert not await pools.order(two, POOL, "a", a.term, {"rate": 1}, {})
+        await pools.leave(two, POOL, "a")
+        await sync(two, "b", second)  # in the pool, but does not lead it
+        assert not await pools.reports(two, POOL, "b")
+        assert not await pools.order(two, POOL, "b", a.term, {"rate": 1}, {})
+        await pools.leave(two, POOL, "b")
+        assert await operator.db.fetch("SELECT * FROM pool, pool_member") == before
+
+
+async def test_a_pool_opens_to_who_knows_its_key_and_keys_cannot_be_listed(empty_dsn: str) -> None:
+    async with two_jobs(empty_dsn) as (_, one, two, (first, _)):
         await sync(one, "a", first)
-        assert (await sync(two, "b", first)).term == 1  # not its run: as if there were none
-        await sync(two, "b", second)
         for statement in (
+            *(f"SELECT {what} FROM {table}" for table, what in
+              (("pool", "*"), ("pool", "key"), ("pool_member", "*"), ("pool_member", "count(*)"))),
+            f"INSERT INTO pool (key) VALUES ('{POOL}')",
             f"INSERT INTO pool_member VALUES ('{POOL}', 'x', {first}, '', now())",
-            "UPDATE pool_member SET run = run",
+            "UPDATE pool SET state = NULL",
+            "UPDATE pool_member SET report = ''",
             "DELETE FROM pool",
-            "UPDATE pool SET key = 'mine'",
+            "DELETE FROM pool_member",
+            f"SELECT penstock_is_mine({first})",
             "SELECT penstock_admit_to_pools('public')",
-        ):
+        ):  # fmt: skip
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await two.execute(statement)
-        assert await two.execute("UPDATE pool_member SET report = '{}'") == "UPDATE 1"
-        assert await two.execute("DELETE FROM pool_member") == "DELETE 1"
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):  # another's member, by its name
-            await sync(two, "a", second)
+
+
+async def test_whoever_is_granted_the_tables_by_hand_finds_them_empty(empty_dsn: str) -> None:
+    async with two_jobs(empty_dsn) as (operator, one, two, (first, _)):
+        await sync(one, "a", first)
+        await operator.db.execute("GRANT ALL ON pool, pool_member TO PUBLIC")
+        assert not await two.fetch("SELECT FROM pool UNION ALL SELECT FROM pool_member")
+
+
+async def test_a_lease_is_short_whatever_is_asked_for(db: Database, run: int) -> None:
+    await sync(db, "a", run, lease=1e9)
+    left = await db.fetchval("SELECT extract(epoch FROM leader_until - now())::float8 FROM pool")
+    assert 0 < left <= 60
+
+
+async def test_rights_on_the_tables_from_before_are_gone_after_the_migration(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database with jobs at work that was set up when any job could read and write any pool."""
+    files = migrate_module._files()
+    older = {name: sql for name, sql in files.items() if name < "0004"}
+    monkeypatch.setattr(migrate_module, "_files", lambda: older)
+    monkeypatch.setitem(roles._SQL, "is_admitted", "SELECT $1::text IS NULL")
+    async with two_jobs(empty_dsn) as (operator, one, two, (first, second)):
+        await operator.db.execute(
+            "INSERT INTO pool (key, state) VALUES ($1, '{\"rate\": 5}')", POOL
+        )
+        assert await two.fetch("SELECT key FROM pool")
+        monkeypatch.undo()
+        assert await operator.db.call(migrate) == len(files) - len(older)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await two.fetch("SELECT key FROM pool")
+        a = await sync(one, "a", first)
+        assert (a.leads, a.state) == (True, {"rate": 5})
+        assert not (await sync(two, "b", second)).leads

@@ -1,8 +1,9 @@
-"""Pools: what workers that share a provider's budget tell each other. The SQL is in sql/pools.sql.
+"""Pools: what workers that share a provider's budget tell each other.
 
 Each member reports about once a second and reads what is wanted of it. One of them leads: it holds
 a lease, reads all reports and writes the orders. Everything is safe to repeat, and each statement
-stands for itself, so that PgBouncer may give it any connection.
+stands for itself, so that PgBouncer may give it any connection. The SQL is that of functions which
+let nobody into a pool but with a run of his own (migrations/0004_pre_pools_kept_apart.sql).
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ async def sync(
     """Report, take or keep the lease if it is free, run out or this member's, and read.
 
     report: asked for when the statement goes out, which may have had to wait for the connection.
-    lease: seconds that this member leads from now if it does.
+    lease: seconds that this member leads from now if it does, at most a minute. For a run that was
+    deleted or is another user's nothing is written and nothing read.
     """
     clock = asyncio.get_running_loop().time
     until = timedelta(seconds=lease)
@@ -85,9 +87,10 @@ async def sync(
     return await db.call(ask)
 
 
-async def reports(db: Statements, key: str) -> list[Reported]:
-    """What the members of a pool said last, of those heard from within the last minute."""
-    rows = await db.fetch(_SQL["reports"], key)
+async def reports(db: Statements, key: str, member: str) -> list[Reported]:
+    """What the members of a pool said last, of those heard from within the last minute; nothing
+    unless this member leads."""
+    rows = await db.fetch(_SQL["reports"], key, member)
     told = [(row["member"], _read(row["report"]), row["age"]) for row in rows]
     return [Reported(member, report, age) for member, report, age in told if report is not None]
 
@@ -102,10 +105,10 @@ async def order(
 ) -> bool:
     """Write what was learned and what each member is to do; orders by member ID. False, and nothing
     is written, unless this member leads in this term."""
-    row = await db.fetchrow(
+    written = await db.fetchval(
         _SQL["order"], key, member, term, jsons.dumps(dict(state)), jsons.dumps(dict(orders))
     )
-    return row is not None
+    return bool(written)
 
 
 async def leave(db: Statements, key: str, member: str) -> None:

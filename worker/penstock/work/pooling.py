@@ -144,7 +144,7 @@ class Pooling:
         """Lead: the orders for this member, old ones when it turns out that it leads no more."""
         if self._leader is None or self._term != synced.term:
             self._leader, self._term = self._lead(synced.state), synced.term
-        told = await pools.reports(self._db, self._key)
+        told = await pools.reports(self._db, self._key, self._id)
         made = self._leader.tick(self.now(), {one.member: (one.report, one.age) for one in told})
         if await pools.order(self._db, self._key, self._id, synced.term, made.state, made.orders):
             return made.orders.get(self._id)

@@ -20,7 +20,7 @@ SELECT pg_has_role($1::text, $2::text, 'MEMBER')
 -- name: is_admitted
 -- Whether group $1 has its rights in this database, which may have been set up anew meanwhile.
 SELECT has_table_privilege($1::text, 'result', 'INSERT')
-   AND has_table_privilege($1::text, 'pool_member', 'INSERT')
+   AND has_function_privilege($1::text, 'penstock_pool_leave(text, text)', 'EXECUTE')
 
 -- name: admit
 SELECT penstock_admit($1::name), penstock_admit_to_pools($1::name)
