@@ -75,8 +75,8 @@ class Knee:
         self._by_latency = Estimate(0.0, 1.0)  # home's in the climb, as latencies tell it
         self._spread = Spread()
         self._credit = 0.0  # answers that probes may cost
-        self._meter = Meter(self._level, REPORTS_CLIMBING)
-        self._next_look = 0.0
+        self._meter = Meter(0.0, REPORTS_CLIMBING)
+        self._next_look = float(self._level)
         self._now: float | None = None
         self._changed = math.inf  # when the level became what it is
         self._needed = 0.0  # calls in flight that a pace needs, a moving mean
@@ -168,14 +168,16 @@ class Knee:
             in_flight if self._climbing else max(in_flight, self._level),
             REPORTS_CLIMBING if self._climbing else REPORTS,
         )
-        self._next_look = 16.0
+        self._next_look = max(8.0, self._level / 2)
 
     def _climb(self) -> None:
         answers, level = self._meter.answers, self._level
-        if answers < max(self._next_look, level) or self._meter.seconds < 0.5 * REPORTS_CLIMBING:
+        if answers < self._next_look or self._meter.seconds < 0.5 * REPORTS_CLIMBING:
             return
         self._next_look = 2 * answers  # many looks would find by chance what is not there
-        measured, by_latency = self._meter.estimate(), self._meter.by_latency()
+        by_latency = self._meter.by_latency()
+        # At first all calls start together: what came in that time says less than how long it took.
+        measured = self._meter.estimate() if self._rates else by_latency.copy()
         measured.answers *= COARSE
         if level != self._home and self._home in self._rates:
             jump, before = math.log(level / self._home), self._rates[self._home]
@@ -185,9 +187,10 @@ class Knee:
                 gain = min(gain, 0.0)
             doubt = 1.5 * COARSE**0.5 * self._spread.error(measured, before)
             wanted = RISING * jump if jump > 0 else BETTER
+            close = abs(gain - wanted) <= doubt
+            if close and answers < (max(64, 2 * level) if gain < wanted else max(16, level)):
+                return  # too close to tell yet
             if gain < wanted:
-                if gain + doubt >= wanted and answers < max(64, 2 * level):
-                    return  # too close to tell yet
                 self._rates[level] = measured
                 if jump < 0:
                     self._stay()
