@@ -37,7 +37,8 @@ BELOW_STATED = 0.9995
 class Dimension:
     """A limit that is learned. grain: units of a call. ceiling: units a second that are stated; the
     pace never passes it, and it is the first guess. start: units a second at first. passive: what
-    is refused now is not thought to be for this limit."""
+    is refused now is not thought to be for this limit. told_until: when the far side said that
+    something would pass again."""
 
     def __init__(
         self, grain: float = 1.0, ceiling: float | None = None, start: float = START
@@ -50,9 +51,11 @@ class Dimension:
         self.probe = Probe(start)
         self.starting = True
         self.passive = False
+        self.told_until = 0.0
         self.episodes = 0
         self._blocked: float | None = None
         self._refusals = 0
+        self._refused_at = 0.0
         self._doubled = 0.0
         self._last_total = 0.0
         self._latest: deque[Mark] = deque(maxlen=COMPARED)
@@ -90,6 +93,7 @@ class Dimension:
             if self._blocked is None:
                 self._blocked, self._refusals = at, 0
             self._refusals += 1
+            self._refused_at = at
             return
         if self._blocked is not None:
             self._resume(at)
@@ -182,7 +186,8 @@ class Dimension:
     def _resume(self, at: float) -> None:
         assert self._blocked is not None
         began, self._blocked = self._blocked, None
-        episode = Episode(began, at, self._refusals, self.journal.total, self.probe.pace)
+        shut = max(self._refused_at, min(at, self.told_until))
+        episode = Episode(began, shut, at, self._refusals, self.journal.total, self.probe.pace)
         self.episodes += 1
         if self.journal.first is None:  # refused from the first call on: others use it, too
             return

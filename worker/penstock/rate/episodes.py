@@ -17,10 +17,13 @@ would have let something through."""
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """began, ended: times of the first refusal and of the first admission after it. refusals: in
-    between. total: units admitted until then. pace: units a second that were sent at."""
+    """began, ended: times of the first refusal and of the first admission after it. shut: until when
+    it is known that nothing would have passed, by the last refusal or what it told to wait; what
+    follows may have been nothing to send. refusals: in between. total: units admitted until then.
+    pace: units a second that were sent at."""
 
     began: float
+    shut: float
     ended: float
     refusals: int
     total: float
@@ -29,7 +32,7 @@ class Episode:
     def is_long(self, grain: float) -> bool:
         """Whether it lasted longer than a bucket takes to refill. grain: units of a call."""
         calls_a_second = max(self.pace / grain, 0.1)
-        return self.ended - self.began > max(LONG, LONG_CALLS / calls_a_second)
+        return self.shut - self.began > max(LONG, LONG_CALLS / calls_a_second)
 
 
 @dataclass(frozen=True, slots=True)

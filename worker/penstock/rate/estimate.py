@@ -27,12 +27,17 @@ STRAY = 0.3
 """The same, times the root of the calls: how far a real provider strays."""
 SHORTEST, FEWEST = 1.5, 16.0
 """Seconds, and calls at the pace, from which on two resumptions measure."""
-UNDERUSED = 2.0
-"""Calls by which a far side may have saved up while the pace lay below its limit."""
+UNDERUSED, WELL_USED = 2.0, 0.75
+"""Calls by which a far side may have saved up while the pace lay below its limit, or while less than
+this part of the pace was sent."""
 CLEARING = 0.6
 """Of the doubt about a window's length, which whole seconds of Retry-After blur, is left after each
 episode."""
+LOOKS = 40
+"""Instants at which it is asked what a bucket would have held."""
 STRIKES = 3
+NEAREST, FURTHER = 0.3, 1.5
+"""Seconds, and factor, between the resumptions that are compared when a window is looked for."""
 NEAR = 150.0
 """Calls: an episode that soon after another may be its echo."""
 
@@ -52,11 +57,15 @@ class Pace:
 
     def below(self, rate: float, until: float) -> float:
         """Units that were sent less than at this rate, where it was less."""
+        return sum(max(0.0, rate - pace) * seconds for pace, seconds in self._spans(until))
+
+    def sum(self, until: float) -> float:
+        """Units that it let through at most."""
+        return sum(pace * seconds for pace, seconds in self._spans(until))
+
+    def _spans(self, until: float) -> list[tuple[float, float]]:
         ends = [at for at, _ in self.changes[1:]] + [until]
-        return sum(
-            max(0.0, rate - pace) * (end - at)
-            for (at, pace), end in zip(self.changes, ends, strict=True)
-        )
+        return [(pace, end - at) for (at, pace), end in zip(self.changes, ends, strict=True)]
 
 
 class LimitEstimate:
@@ -73,9 +82,11 @@ class LimitEstimate:
         self.window: float | None = None
         self.doubt = 0.5
         self.floor = 0.0
-        self._marks: deque[Mark] = deque(maxlen=MARKS)
+        self._marks: deque[Mark] = deque(maxlen=MARKS)  # since the rate was begun anew
+        self._seen: deque[Mark] = deque(maxlen=MARKS)
         self._strikes = 0
         self._blur = 0.0
+        self._overflowed = float("-inf")
 
     @property
     def sure(self) -> bool:
@@ -163,8 +174,7 @@ class LimitEstimate:
 
     def _found_window(self, journal: Journal, episode: Episode) -> bool:
         here = Mark(episode.ended, episode.total, long=False)
-        recent = [mark for mark in self._marks if mark.at > episode.ended - 2 * LONGEST]
-        found = window.find(journal, [*recent, here], self.grain)
+        found = window.find(journal, _spread(self._seen, here), self.grain)
         if found is None:
             return False
         self.window, self.rate = found.seconds, found.units / found.seconds
@@ -185,17 +195,20 @@ class LimitEstimate:
         before = self._marks[-1]
         units = episode.total - before.total
         lately = units / max(episode.began - before.at, 1e-3)
-        if pace.step and self.window is None:
-            saved = pace.below(lately, episode.began)
-            if saved > UNDERUSED * self.grain:
-                # It may have overflowed meanwhile: the limit lies between what was admitted and the
-                # pace at which it was refused.
-                rate = min(pace.last, max(lately, self.floor, pace.last / (1 + 0.6 * pace.step)))
-                doubt = min((pace.last - rate) / rate, LARGEST_DOUBT)
-                floor = self.floor
-                self._restart(rate, doubt)
-                self.floor = floor
-                return
+        # Where a bucket may have overflowed meanwhile, the limit lies between what was admitted and
+        # the pace at which it was refused.
+        spare = UNDERUSED * self.grain
+        if self.window is None and pace.step and pace.below(lately, episode.began) > spare:
+            rate = min(pace.last, max(lately, self.floor, pace.last / (1 + 0.6 * pace.step)))
+            floor = self.floor
+            self._restart(rate, min((pace.last - rate) / rate, LARGEST_DOUBT))
+            self.floor = floor
+            return
+        unused = units < WELL_USED * pace.sum(episode.began)
+        if self.window is None and unused and _saved(journal, before, episode, lately) > spare:
+            self.rate = max(self.floor, math.sqrt(lately * pace.last))
+            self.doubt, self._overflowed = LARGEST_DOUBT, episode.began
+            return
         assert self.rate is not None
         known, calls = self.rate, 0.0
         if self.window is not None and episode.ended - (journal.first or 0.0) > self.window:
@@ -216,6 +229,8 @@ class LimitEstimate:
         shortest = max(SHORTEST, FEWEST * self.grain / pace.last, self.window or 0.0)
         low, high, rate, most = 0.0, math.inf, self.rate, 0.0
         for mark in reversed(self._marks):
+            if mark.at < self._overflowed:
+                break
             seconds, calls = episode.ended - mark.at, (episode.total - mark.total) / self.grain
             if seconds < shortest or calls < 10:
                 continue
@@ -227,7 +242,7 @@ class LimitEstimate:
             rate, most = calls * a_call, calls
         if most:
             return max(self.floor, min(max(rate, low), high)), most
-        mark = self._marks[0]
+        mark = next(mark for mark in self._marks if mark.at >= self._overflowed)
         seconds, calls = episode.ended - mark.at, (episode.total - mark.total) / self.grain
         if seconds <= 0:
             return rate, 0.0
@@ -240,7 +255,29 @@ class LimitEstimate:
         self._marks.clear()
 
     def _mark(self, episode: Episode) -> None:
-        self._marks.append(Mark(episode.ended, episode.total, episode.is_long(self.grain)))
+        mark = Mark(episode.ended, episode.total, episode.is_long(self.grain))
+        self._marks.append(mark)
+        self._seen.append(mark)
+
+
+def _spread(marks: Sequence[Mark], last: Mark) -> list[Mark]:
+    """The last one and some before it, each so much further back that it can tell more."""
+    chosen, distance = [last], NEAREST
+    for mark in reversed(marks):
+        back = last.at - mark.at
+        if back > 2 * LONGEST:
+            break
+        if back >= distance:
+            chosen.append(mark)
+            distance = back * FURTHER
+    return chosen[::-1]
+
+
+def _saved(journal: Journal, since: Mark, until: Episode, rate: float) -> float:
+    """Units that a bucket of this rate, empty at `since`, would have held at most until then."""
+    step = (until.began - since.at) / LOOKS
+    times = (since.at + step * look for look in range(1, LOOKS + 1))
+    return max(rate * (at - since.at) - journal.between(since.at, at) for at in times)
 
 
 def _is_another(seconds: float, known: float) -> bool:

@@ -23,6 +23,8 @@ KEEP = -math.log(0.97)
 """Home is the smallest number with this part of the best throughput."""
 RISING = 0.2
 """A jump is kept when the throughput rises by at least this power of the calls in flight."""
+UNHURT = 0.75
+"""Of what a jump brings to an idle server."""
 BETTER = 0.2
 """Where the climb began above the knee, fewer calls are kept when the throughput rises so much."""
 STEEP = 0.5
@@ -198,15 +200,17 @@ class Knee:
                     self._ceiling = level
                     self._jump(2.0)
                 return
-        fell = level < self._home
+        fell, jump = level < self._home, math.log(level / self._home)
+        unhurt = jump > 0 and by_latency.log - self._by_latency.log > UNHURT * jump
         self._rose = self._rose or level > self._home
         self._home, self._rates[level], self._by_latency = level, measured, by_latency
         if fell:
             self._fall()
             return
-        # Where round trips are short, a jump too far is seen and taken back in no time.
+        # Where round trips are short, a jump too far is seen and taken back in no time; where calls
+        # take no longer than before, the knee is far.
         rounds = answers / level / self._meter.seconds
-        self._jump(8.0 if rounds >= 32 else 4.0 if rounds >= 8 else 2.0)
+        self._jump(8.0 if rounds >= 32 else 4.0 if rounds >= 8 or unhurt else 2.0)
 
     def _jump(self, factor: float) -> None:
         """The next trial of this climb; where none is left, stay."""

@@ -120,6 +120,7 @@ class Leader:
         self._unsettled[name] = [call for call in fresh if call.at > until]
         self._seen[name] = max(seen, until)
         self._resume_at = max(self._resume_at, report.retry_at)
+        self.limits.told_to_wait(self._resume_at)
         self._count(name, report.completed, report.busy)
         if name == self._me:  # others may tell what they saw long ago
             self.limits.hinted(report.hints, until)

@@ -119,6 +119,11 @@ class Limits:
             self.tokens.take_over(now, hints["tokens"])
             self._stated[1] = True
 
+    def told_to_wait(self, until: float) -> None:
+        """A Retry-After: nothing will pass before."""
+        for dimension in self.both:
+            dimension.told_until = until
+
     def call(self, at: float, calls: float, tokens: float, *, admitted: bool) -> None:
         """Calls that were sent at this time, with their tokens in sum."""
         if tokens:

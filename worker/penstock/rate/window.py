@@ -15,7 +15,7 @@ from penstock.rate.journal import Journal
 
 SHORTEST, LONGEST = 0.8, 62.0
 STEP, FINE_STEP, FINE_STEPS = 1.025, 0.004, 5
-MARKS, FEWEST = 6, 4
+FEWEST = 4
 JUST_BEFORE = 1e-6
 CLEARLY = 0.5
 """Of the bucket's error: by so much a window has to explain the refusals better."""
@@ -36,7 +36,6 @@ def find(journal: Journal, marks: Sequence[Mark], grain: float) -> Window | None
     how far the admissions stray from that line. A window's error is how far the numbers admitted in
     the window before each resumption differ. grain: units of a call, the least error there is.
     """
-    marks = marks[-MARKS:]
     if len(marks) < FEWEST or journal.first is None:
         return None
     last = marks[-1]
