@@ -59,6 +59,7 @@ check: $(STAMP) ## lint, format, types, layers, pins
 .PHONY: bench
 bench: $(STAMP) ## measure everything beside plain scripts, ten minutes; writes bench/results.md
 	$(BIN)/python -m bench
+	@echo "Rate control beside other clients, in real time, is a bench of its own: make bench-live"
 
 .PHONY: bench-long
 bench-long: $(STAMP) ## memory over a million items, half an hour; writes bench/results-long.md
@@ -67,6 +68,10 @@ bench-long: $(STAMP) ## memory over a million items, half an hour; writes bench/
 .PHONY: bench-rate
 bench-rate: $(STAMP) ## rate control in virtual time: promises, peers, pictures; writes bench/results-rate.md
 	$(BIN)/python -m bench.rate
+
+.PHONY: bench-live
+bench-live: $(STAMP) ## rate control in real time beside other clients, 50 minutes; writes bench/results-live.md
+	$(BIN)/python -m bench.live
 
 .PHONY: bench-operator
 bench-operator: $(STAMP) ## fifty BatchJobs at once on the cluster: memory, time and API calls of the operator
