@@ -198,7 +198,7 @@ class LimitEstimate:
         # Where a bucket may have overflowed meanwhile, the limit lies between what was admitted and
         # the pace at which it was refused.
         spare = UNDERUSED * self.grain
-        if self.window is None and pace.step and pace.below(lately, episode.began) > spare:
+        if self.window is None and pace.step and _saved(journal, before, episode, lately) > spare:
             rate = min(pace.last, max(lately, self.floor, pace.last / (1 + 0.6 * pace.step)))
             floor = self.floor
             self._restart(rate, min((pace.last - rate) / rate, LARGEST_DOUBT))

@@ -13,7 +13,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from penstock.rate import explain
 from penstock.rate.bounds import Bounds, CallReport, Outcome
+from penstock.rate.explain import Hold
 from penstock.rate.headers import ResetReader, read_hint
 from penstock.rate.pacer import Pacer
 from penstock.rate.told import read_orders
@@ -35,21 +37,25 @@ BIN, MANY = 0.02, 200
 report tells of whole bins, so that the next one goes on where it ended."""
 OVERLOAD_PAUSE, OVERLOAD_PAUSE_MAX = 0.5, 30.0
 QUOTA_PAUSE = 0.5
+LONG_PAUSE = 3.0
+"""Seconds of a pause that is told of as one where a limit is known: shorter ones belong to it."""
 
 
 class Member:
     """A worker in a pool. in_flight is always how many calls are out.
 
     urgent: has to tell the pool something now. claims: may take on more items. holding: asked for
-    the number of items in hand; changed: called when orders were applied. why: what the leader says
-    holds the speed back; rate: calls a second of the whole fleet, None while nothing limits them.
+    the number of items in hand; changed: called when orders were applied. held: what the last call
+    that had to wait waited for. why: what the leader knows of the calls in flight; rate: calls a
+    second of the whole fleet, None while nothing limits them.
     """
 
     def __init__(self, bounds: Bounds, job: str) -> None:
         self.bounds, self.job = bounds, job
         self.urgent = False
         self.claims = False
-        self.last_wait = ""
+        self.held = Hold.REST
+        self._by_tokens = False
         self.why = ""
         self.holding: Callable[[], int] = lambda: 0
         self.changed: Callable[[], None] = lambda: None
@@ -58,6 +64,7 @@ class Member:
         self._active = False
         self._single = False
         self._tense = True
+        self._of = 1
         self._requests, self._tokens = Pacer(), Pacer()
         self._resume_at = self._hold_until = self._paused_at = float("-inf")
         self._heard_at: float | None = None
@@ -89,14 +96,18 @@ class Member:
         self._in_flight, self._starved = in_flight, False
         self._mind_silence(now)
         if not self._active or (in_flight >= self.limit and not self._single):
-            self.last_wait = "concurrency" if self._active else "share"
+            self.held = Hold.CALLS if self._active else Hold.REST
             return None
         pause = max(self._resume_at, self._hold_until) - now
-        pace = max(self._requests.wait(now), self._tokens.wait(now))
-        if pause <= 0 and pace <= 0:
+        requests, tokens = self._requests.wait(now), self._tokens.wait(now)
+        wait = max(pause, requests, tokens)
+        if wait <= 0:
             return 0.0
-        self.last_wait = "pause" if pause > pace else "pace"
-        return max(pause, pace)
+        if pause == wait and (self.rate is None or pause > LONG_PAUSE):
+            self.held = Hold.PAUSE
+        else:
+            self.held, self._by_tokens = Hold.PACE, tokens > requests
+        return wait
 
     def sent(self, now: float, tokens: int, jitter: float) -> None:  # noqa: ARG002
         """A call goes out now that is thought to cost so many tokens."""
@@ -132,13 +143,20 @@ class Member:
             self._completed += 1
             self._busy += now - report.sent_at
 
-    def held_back(self) -> str:
-        """One phrase on what held the last call back; empty when nothing did."""
-        if self.last_wait == "pause" and self.rate is None:
-            return "the server asks for a pause"
-        if self.last_wait == "concurrency" and self._calls >= self.bounds.max_concurrency:
-            return f"concurrency cap {self.bounds.max_concurrency} a worker"
-        return self.why if self.last_wait else ""
+    def explain(self, held: Hold) -> str:
+        """In plain words, why a call has to wait for this, or had to of late."""
+        match held:
+            case Hold.PACE:
+                tokens = self._tokens.rate * self._of if self._by_tokens else None
+                return explain.limit(self.bounds, self.rate, tokens)
+            case Hold.PAUSE:
+                until = max(self._resume_at, self._hold_until)
+                asked = until == self._retry_at
+                return explain.pause(until, asked=asked, overloaded=self._overloads > 0)
+            case Hold.CALLS:
+                return explain.calls(self.bounds, self._calls, self.why)
+            case Hold.REST:
+                return "other workers do all that may be done at once"
 
     def next_sync(self, now: float) -> float:  # noqa: ARG002
         """Seconds until the pool should be asked again."""
@@ -184,7 +202,7 @@ class Member:
         self._heard_at, self._alone = wanted.at, False
         self._safe = wanted.safe
         self._active, self.claims, self._calls = wanted.active, wanted.claim, wanted.calls
-        self._single, self._tense = wanted.single, wanted.tense
+        self._single, self._tense, self._of = wanted.single, wanted.tense, wanted.of
         self.rate, self.why = wanted.rate, wanted.why
         self._requests.rate = wanted.requests or float("inf")
         self._tokens.rate = wanted.tokens or float("inf")
