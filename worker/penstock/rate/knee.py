@@ -128,19 +128,19 @@ class Knee:
     def explain(self) -> str:
         """In plain words, what is known."""
         if self._minimum == self._maximum:
-            return f"concurrency fixed at {self._level}"
+            return f"{self._level} calls in flight, fixed"
         if self._climbing:
-            return f"looking for the knee with {self._level} in flight"
+            return f"looking for the knee, {self._level} calls in flight so far"
         if self._home == self._maximum:
-            return f"no knee up to {self._maximum} in flight"
+            return f"no knee up to {self._maximum} calls in flight"
+        knee = f"knee at {self._home}: more calls at once"
         above = self._above(self._home)
         if above not in self._rates or self._home not in self._rates:
-            return f"knee at {self._home}"
+            return f"{knee} do not make the far side faster"
         percent = 100 * math.expm1(self._rates[above].log - self._rates[self._home].log)
-        return (
-            f"knee at {self._home}: {above} in flight brought"
-            f" {abs(percent):.1f} % {'more' if percent >= 0 else 'less'}"
-        )
+        if percent >= 0:
+            return f"{knee} hardly make the far side faster ({above}: by {percent:.1f} %)"
+        return f"{knee} make the far side slower ({above}: by {-percent:.1f} %)"
 
     def _paced(self, needed: float, seconds: float, in_flight: float) -> int:
         """Nothing is learned; home stays allowed, and what the pace needs with room."""

@@ -18,10 +18,11 @@ from penstock.rate.bounds import Bounds, CallReport, Outcome
 from penstock.rate.explain import Hold
 from penstock.rate.headers import ResetReader, read_hint
 from penstock.rate.pacer import Pacer
-from penstock.rate.told import read_orders
+from penstock.rate.told import LONGEST, read_orders
 
-OFTEN, SELDOM = 0.2, 1.0
-"""Seconds between two syncs: while something is being found out, and in calm."""
+OFTEN, SELDOM = 0.2, 0.8
+"""Seconds between two syncs: while something is being found out, and in calm. What one was told to
+wait has to reach all within a second."""
 REMEMBER = 4.0
 """Seconds of calls in a report: more than a sync or two may get lost."""
 SETTLE, SETTLE_MOST = 0.12, 2.0
@@ -189,7 +190,7 @@ class Member:
 
     def apply(self, now: float, orders: Mapping[str, Any] | None) -> None:
         """What the leader wants; None when it does not know this member yet."""
-        wanted = read_orders(orders)
+        wanted = read_orders(orders, now)
         if wanted is None:
             if self._heard_at is None and self.bounds.fixed:
                 # Nothing is found out about calls in flight, so there is nothing to wait for.
@@ -214,6 +215,10 @@ class Member:
         elif self._active and wanted.of > 1 and wanted.requests:
             self._requests.fall_in(now, wanted.slot / wanted.of)
         self.changed()
+
+    def pause(self, now: float, until: float) -> None:
+        """Somebody in the pool was told that nothing passes before."""
+        self._resume_at = max(self._resume_at, min(until, now + LONGEST))
 
     def _refused(self, now: float, report: CallReport) -> None:
         self.urgent = True

@@ -36,6 +36,9 @@ class Member(Protocol):
     def apply(self, now: float, orders: Told | None) -> None:
         """Do what the leader wants; None: it does not know this member yet."""
 
+    def pause(self, now: float, until: float) -> None:
+        """Send nothing before, as somebody in the pool was told."""
+
 
 class Leader(Protocol):
     """The one member that shares the budget out; made from the state its predecessor left."""

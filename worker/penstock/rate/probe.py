@@ -76,7 +76,7 @@ class Probe:
         if sure:
             patience = PATIENCE * max(0.7, min(3.0, spent))
         else:
-            patience = min(PATIENCE, max(IMPATIENCE, 1 / doubt))
+            patience = min(PATIENCE, max(IMPATIENCE, 1 / doubt) * max(1.0, min(4.0, spent)))
         if calls - self._from < patience or now - self._risen < (QUIET if sure else HASTY) * window:
             return
         self._risen, self._from = now, calls - (1 - AGAIN) * patience

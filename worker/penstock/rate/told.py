@@ -1,4 +1,8 @@
-"""What members report, as the leader reads it: checked, since others may write to a shared pool."""
+"""What members report, as the leader reads it: checked, since others may write to a shared pool.
+
+What makes no sense is left aside as a whole. What could be true, but would hold the pool for long if
+it is not, is bounded by the reader's own clock: it harms for as long as it is said again.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+FORMAT = 1
+"""Raised with each change of what reports, orders or states hold or mean. Workers that differ in it
+meet in pools of their own (work/pool_key.py): neither could read what the other writes."""
+
+AHEAD = 1.0
+"""Seconds by which a time that has passed may lie ahead of the reader's clock."""
+LONGEST = 3600.0
+"""Seconds of a pause that are believed; whoever asks for more is asked again after them."""
+HELD = 10.0
+"""Seconds that a leader may hold a member still with one order; leaders of this version do for 3."""
+LEAST = 1 / 3600
+"""Units a second: no limit is less, or nothing would ever be tried again."""
+MOST_CALLS, MOST_TOKENS, MOST_COUNTED = 1e5, 1e10, 1e12
+"""Calls and tokens in an entry of a report, and calls and seconds that a worker has counted. Totals
+of more would swallow what is added later."""
 
 _UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 
@@ -36,17 +56,17 @@ class Report:
     hints: Mapping[str, float]
 
 
-def read(told: Mapping[str, Any]) -> Report | None:
-    """None for what no member of this version writes."""
+def read(told: Mapping[str, Any], now: float = math.inf) -> Report | None:
+    """None for what no member of this version writes. now: of the leader's clock."""
     try:
         report = Report(
             job=str(told["job"]),
-            until=_number(told["until"]),
-            calls=tuple(_seen(entry) for entry in told["calls"]),
-            retry_at=_number(told["retryAt"]),
-            completed=int(_number(told["completed"])),
-            busy=_number(told["busy"]),
-            in_flight=int(_number(told["inFlight"])),
+            until=min(_number(told["until"]), now + AHEAD),
+            calls=tuple(_seen(entry, now + AHEAD) for entry in told["calls"]),
+            retry_at=min(_number(told["retryAt"]), now + LONGEST),
+            completed=int(_number(told["completed"], MOST_COUNTED)),
+            busy=_number(told["busy"], MOST_COUNTED),
+            in_flight=int(_number(told["inFlight"], MOST_CALLS)),
             holding=int(_number(told["holding"])),
             starved=bool(told["starved"]),
             hints={str(name): _positive(rate) for name, rate in told["hints"].items()},
@@ -78,18 +98,19 @@ class Wanted:
     why: str
 
 
-def read_orders(told: Mapping[str, Any] | None) -> Wanted | None:
-    """None where there are none, or for what no leader of this version writes."""
+def read_orders(told: Mapping[str, Any] | None, now: float) -> Wanted | None:
+    """None where there are none, or for what no leader of this version writes. now: of the member's
+    clock."""
     try:
-        return None if told is None else _wanted(told)
+        return None if told is None else _wanted(told, now)
     except _UNREADABLE:
         return None
 
 
-def _wanted(told: Mapping[str, Any]) -> Wanted:
+def _wanted(told: Mapping[str, Any], now: float) -> Wanted:
     requests, tokens = told["safe"]
     return Wanted(
-        at=_number(told["at"]),
+        at=min(_number(told["at"]), now + AHEAD),
         active=bool(told["active"]),
         claim=bool(told["claim"]),
         calls=max(0, int(_number(told["calls"]))),
@@ -100,8 +121,8 @@ def _wanted(told: Mapping[str, Any]) -> Wanted:
         safe=(_rate(requests), _rate(tokens)),
         slot=int(_number(told["slot"])),
         of=max(1, int(_number(told["of"]))),
-        resume_at=_number(told["resumeAt"]),
-        hold_until=_number(told["holdUntil"]),
+        resume_at=min(_number(told["resumeAt"]), now + LONGEST),
+        hold_until=min(_number(told["holdUntil"]), now + HELD),
         rate=_rate(told["rate"]),
         why=str(told["why"]),
     )
@@ -114,9 +135,9 @@ def read_state(told: Mapping[str, Any] | None) -> tuple[float, dict[str, dict[st
             return 0.0, {}
         limits: dict[str, dict[str, Any]] = {
             str(name): {
-                "rate": _positive(limit["rate"]),
-                "window": _rate(limit["window"]),
-                "doubt": _number(limit["doubt"]),
+                "rate": max(_positive(limit["rate"]), LEAST),
+                "window": None if limit["window"] is None else _positive(limit["window"], LONGEST),
+                "doubt": min(max(_number(limit["doubt"]), 0.0), 1.0),
             }
             for name, limit in told["limits"].items()
         }
@@ -125,24 +146,29 @@ def read_state(told: Mapping[str, Any] | None) -> tuple[float, dict[str, dict[st
         return 0.0, {}
 
 
-def _seen(entry: Sequence[Any]) -> Seen:
+def _seen(entry: Sequence[Any], latest: float) -> Seen:
     at, calls, tokens, refused = entry
-    return Seen(_number(at), _positive(calls), max(0.0, _number(tokens)), _number(refused))
+    return Seen(
+        min(_number(at), latest),
+        _positive(calls, MOST_CALLS),
+        max(0.0, _number(tokens, MOST_TOKENS)),
+        _number(refused),
+    )
 
 
 def _rate(value: Any) -> float | None:
-    return None if value is None else _positive(value)
+    return None if value is None else max(_positive(value), LEAST)
 
 
-def _positive(value: Any) -> float:
-    number = _number(value)
+def _positive(value: Any, most: float = math.inf) -> float:
+    number = _number(value, most)
     if number <= 0:
         raise ValueError(f"{value} is not more than 0")
     return number
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, most: float = math.inf) -> float:
     number = float(value)
-    if not math.isfinite(number):
+    if not math.isfinite(number) or number > most:
         raise ValueError(f"{value} is no number to reckon with")
     return number
