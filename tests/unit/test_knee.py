@@ -110,7 +110,8 @@ def test_of_a_flat_curve_the_smallest_number_is_taken() -> None:
     knee = Knee(1, 1000)
     drive(knee, lambda n: 30.0 * min(n, 4), 1500)
     assert knee.home == 4
-    assert knee.explain().startswith("knee at 4: 6 in flight brought 0.")
+    assert knee.explain().startswith("knee at 4: more calls at once ")
+    assert "make the far side" in knee.explain()
 
 
 def test_a_knee_below_the_start_is_found_soon() -> None:

@@ -162,6 +162,17 @@ product-metafields · complete, 3 items failed
     assert max(map(len, summary(DONE).splitlines())) <= 80
 
 
+def test_what_held_it_back_is_told_in_full() -> None:
+    knee = "knee at 6: more calls at once make the far side slower (8: by 3.1 %)"
+    lines = summary(replace(DONE, held_back=knee)).splitlines()
+    first = next(n for n, line in enumerate(lines) if "held back" in line)
+    assert lines[first : first + 2] == [
+        "  held back    knee at 6: more calls at once make the far side slower (8: by 3.1",
+        "               %)",
+    ]
+    assert max(map(len, lines)) <= 80
+
+
 def test_failures_beyond_those_shown_are_counted() -> None:
     text = summary(replace(DONE, failed=5_000))
     assert "4,997  for other reasons" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -11,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.rate.bounds import Bounds, CallReport, Outcome
+from penstock.rate.explain import Hold
 from penstock.rate.member import HOLD, OFTEN, REMEMBER, SELDOM, SILENCE, Member
 from tests.unit.rate.drive import answered, orders, refused, sends
 
-BOUNDS = Bounds(1, 64)
+BOUNDS, FIXED, STATED = Bounds(1, 64), Bounds(8, 8), Bounds(1, 64, 10.0, 10.0)
 
 
 def member(now: float = 100.0, **told: Any) -> Member:
@@ -22,6 +24,11 @@ def member(now: float = 100.0, **told: Any) -> Member:
     made = Member(BOUNDS, "a")
     made.apply(now, orders(now, **told))
     return made
+
+
+def clock(at: float) -> str:
+    """As it stands on the wall."""
+    return time.strftime("%H:%M:%S %Z", time.localtime(at))
 
 
 def test_before_it_heard_of_a_leader_it_sends_nothing() -> None:
@@ -340,21 +347,50 @@ def test_who_waits_for_orders_hears_of_them() -> None:
     assert heard == [True, False]
 
 
+KNEE = "knee at 6: more calls at once make the far side slower (8: by 3.1 %)"
+
+
 @pytest.mark.parametrize(
-    ("told", "in_flight", "says"),
+    ("bounds", "told", "in_flight", "held", "says"),
     [
-        ({"why": "rate limit"}, 0, ""),
-        ({"why": "rate limit", "requests": 1.0}, 0, "rate limit"),
-        ({"why": "knee at 6", "calls": 6}, 6, "knee at 6"),
-        ({"why": "", "calls": 64}, 64, "concurrency cap 64 a worker"),
-        ({"why": "", "resumeAt": 200.0}, 0, "the server asks for a pause"),
-        ({"why": "rate limit", "resumeAt": 200.0, "rate": 5.0}, 0, "rate limit"),
+        (BOUNDS, {"requests": 1.0, "rate": 50.0}, 0, Hold.PACE, "learned: 3,000 requests/min"),
+        (BOUNDS, {"requests": 1.0}, 0, Hold.PACE, "still finding out how fast calls may come"),
+        (STATED, {"requests": 1.0, "rate": 9.9}, 0, Hold.PACE, "stated: 600 requests/min"),
+        (STATED, {"requests": 1.0, "rate": 5.0}, 0, Hold.PACE, "learned: 300 requests/min"),
+        (BOUNDS, {"tokens": 5.0, "of": 2, "rate": 1.0}, 0, Hold.PACE, "learned: 600 tokens/min"),
+        (STATED, {"tokens": 9.95, "rate": 1.0}, 0, Hold.PACE, "stated: 600 tokens/min"),
+        (BOUNDS, {"why": KNEE, "calls": 6, "rate": 50.0}, 6, Hold.CALLS, KNEE),
+        (BOUNDS, {"why": KNEE, "calls": 64}, 64, Hold.CALLS, "scaling.concurrency.max: 64 in"),
+        (FIXED, {"calls": 8}, 8, Hold.CALLS, "scaling.concurrency: fixed at 8 in flight"),
+        (BOUNDS, {"resumeAt": 110.0}, 0, Hold.PAUSE, f"pause until {clock(110)}: the far side ref"),
+        (BOUNDS, {"resumeAt": 110.0, "rate": 5.0}, 0, Hold.PAUSE, f"pause until {clock(110)}: "),
+        (BOUNDS, {"resumeAt": 102.0, "rate": 5.0}, 0, Hold.PACE, "learned: 300 requests/min"),
+        (BOUNDS, {"active": False}, 0, Hold.REST, "other workers do all"),
     ],
 )
-def test_what_holds_it_back_is_said(told: dict[str, Any], in_flight: int, says: str) -> None:
-    one = member(**told)
-    if one.wait(100.0, in_flight) == 0:
-        one.sent(100.0, 0, 1.0)
-        if told.get("requests"):
-            one.wait(100.0, in_flight + 1)
-    assert one.held_back() == says
+def test_what_holds_it_back_is_said(
+    bounds: Bounds, told: dict[str, Any], in_flight: int, held: Hold, says: str
+) -> None:
+    one = Member(bounds, "a")
+    one.apply(100.0, orders(100.0, **told))
+    while one.wait(100.0, in_flight) == 0:
+        one.sent(100.0, 10, 1.0)
+    assert one.held is held
+    assert says in one.explain(held)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "retry_after", "says"),
+    [
+        (Outcome.THROTTLED, 30.0, f"until {clock(130)}: the far side asks for it (Retry-After)"),
+        (Outcome.OVERLOADED, 20.0, f"until {clock(120)}: the far side is overloaded (503)"),
+    ],
+)
+def test_a_pause_is_said_with_its_reason(outcome: Outcome, retry_after: float, says: str) -> None:
+    one = member()
+    assert one.wait(100.0, 0) == 0
+    one.sent(100.0, 0, 1.0)
+    one.ended(100.0, CallReport(outcome, 100.0, retry_after), 1)
+    one.wait(100.0, 0)
+    assert one.held is Hold.PAUSE
+    assert says in one.explain(one.held)

@@ -52,7 +52,10 @@ def progress_line(progress: Progress, glyphs: Glyphs) -> str:
     if progress.phase != "Running":
         return f"{head} {counts(progress, glyphs)} | {progress.phase.lower()}"
     left = f"ETA {eta(progress.eta_seconds)}"
-    return " | ".join((f"{head} {counts(progress, glyphs)}", *speed(progress), left))
+    parts = [f"{head} {counts(progress, glyphs)}", *speed(progress), left]
+    if progress.held_back:
+        parts.append(progress.held_back)
+    return " | ".join(parts)
 
 
 def planning_line(items: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from penstock.local.banner import LABEL, labelled
 from penstock.local.figures import (
     Glyphs,
@@ -44,7 +46,7 @@ def summary_lines(
     if split:
         lines.append(labelled("time", split))
     if progress.held_back:
-        lines.append(labelled("held back", progress.held_back))
+        lines += _wrapped("held back", progress.held_back, width)
     if progress.output:
         lines.append(labelled("output", progress.output))
     elif progress.phase == "Complete":
@@ -142,6 +144,12 @@ def answer(progress: Progress) -> dict[str, object]:
         "cost": progress.cost,
         "output": progress.output,
     }
+
+
+def _wrapped(label: str, text: str, width: int) -> list[str]:
+    """As many lines as it takes."""
+    first, *rest = textwrap.wrap(text, max(20, width - LABEL))
+    return [labelled(label, first), *(labelled("", line) for line in rest)]
 
 
 def _done(progress: Progress) -> str:

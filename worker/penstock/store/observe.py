@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from penstock.store import runs
+from penstock.store import holding, runs
 from penstock.store.db import Database
 from penstock.store.progress import Progress, TimeSplit
 from penstock.store.runs import Run
@@ -58,7 +58,7 @@ class Observer:
             requests_per_second=request_rate,
             throttled_share=share,
             eta_seconds=pending / item_rate if item_rate > 0 and pending > 0 else None,
-            held_back=_most_common(fresh or stats),
+            held_back=_most_common(fresh) or holding.over_all(stats),
             reason=run.reason,
             message=run.message,
             time=TimeSplit(

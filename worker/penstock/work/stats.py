@@ -5,38 +5,86 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from penstock.rate.bounds import Outcome
+from penstock.rate.explain import Hold
+from penstock.store import holding
+from penstock.store.holding import CPU
+
+RECENT = 0.7
+"""Part of what held it back before that still counts a second later."""
+
+
+class Stall(StrEnum):
+    """What the dispatcher stands still for where it is not rate control (`Hold`)."""
+
+    CHECKPOINT = "checkpoint"  # results not yet written
+    ITEMS = "items"  # the database hands them over
+    RETRIES = "retries"  # calls that failed wait before they are made again
+    LEFT = "left"  # nothing to send is left, only answers are to come
+
+
+IN_WORDS: dict[str, str] = {
+    CPU: "CPU: the worker computes all the time, more workers may be quicker",
+    Stall.CHECKPOINT: "checkpoints: results come faster than the database writes them",
+    Stall.ITEMS: "the database: items come slower than they could be sent",
+    Stall.RETRIES: "only calls that failed are left, each waits before it is made again",
+    Stall.LEFT: "too few items are left to keep more calls in flight",
+}
+_PROVIDER = (Hold.CALLS, Stall.LEFT)
+_GATE = (Hold.PACE, Hold.PAUSE, Hold.REST, Stall.RETRIES)
+_CHECKPOINT = (Stall.CHECKPOINT, Stall.ITEMS)
+
+Waits = defaultdict[str, float]
 
 
 @dataclass(slots=True)
 class WorkerStats:
     """Totals since the worker started. Times are seconds.
 
-    waiting: how long the dispatcher stood still, by what it waited for: provider (every permit is
-    out, or nothing is left but answers), gate (pace or pause), checkpoint (results not yet
-    written), items (the database hands them over).
+    waiting: how long the dispatcher stood still for each `Hold` or `Stall` while the worker did not
+    compute, so that these and the CPU time come to the worker's time.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     retries: int = 0
     finished: int = 0
-    waiting: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    waiting: Waits = field(default_factory=lambda: defaultdict(float))
     answer_seconds: float = 0.0
     checkpoint_seconds: float = 0.0
     peak_in_flight: int = 0
+    _held: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _recent: Waits = field(default_factory=lambda: defaultdict(float))
+    _cpu: float = field(default_factory=time.process_time)
 
     def call_ended(self, outcome: Outcome, seconds: float) -> None:
         """Count one call and the time its answer took."""
         self.outcomes[outcome.value] += 1
         self.answer_seconds += seconds
 
+    @staticmethod
+    def begin() -> tuple[float, float]:
+        """The clock and the CPU time before a wait, for `waited`."""
+        return time.monotonic(), time.process_time()
+
+    def waited(self, reason: str, since: tuple[float, float]) -> None:
+        """The dispatcher stood still for this reason from `begin` on."""
+        idle = (time.monotonic() - since[0]) - (time.process_time() - since[1])
+        self.waiting[reason] += max(0.0, idle)
+
     def snapshot(
-        self, *, in_flight: int, concurrency: int, held_back: str, rate: float | None
+        self,
+        *,
+        in_flight: int,
+        concurrency: int,
+        rate: float | None,
+        phrases: Mapping[str, str],
     ) -> dict[str, Any]:
-        """The row's JSON."""
+        """The row's JSON. phrases: each `Hold` in plain words, as it stands now."""
         return {
             "pid": os.getpid(),
             "requests": sum(self.outcomes.values()),
@@ -47,11 +95,26 @@ class WorkerStats:
             "inFlight": in_flight,
             "peakInFlight": self.peak_in_flight,
             "concurrency": concurrency,
-            "heldBack": held_back,
+            "heldBack": self._holds(phrases),
+            "held": {reason: list(told) for reason, told in self._held.items()},
             "requestsPerSecond": rate,
-            "providerSeconds": self.waiting["provider"],
-            "gateSeconds": self.waiting["gate"],
-            "checkpointSeconds": self.waiting["checkpoint"] + self.waiting["items"],
+            "providerSeconds": self._sum(_PROVIDER),
+            "gateSeconds": self._sum(_GATE),
+            "checkpointSeconds": self._sum(_CHECKPOINT),
             "cpuSeconds": time.process_time(),
             "answerSeconds": self.answer_seconds,
         }
+
+    def _holds(self, phrases: Mapping[str, str]) -> str:
+        """What holds the speed back now; notes how long each thing did so far, and its words."""
+        words = IN_WORDS | dict(phrases)
+        for reason, seconds in {**self.waiting, CPU: time.process_time() - self._cpu}.items():
+            new = seconds - self._held.get(reason, (0.0, ""))[0]
+            self._recent[reason] = RECENT * self._recent[reason] + new
+            if new > 0:
+                self._held[reason] = seconds, words[reason]
+        reason = holding.most(self._recent)
+        return self._held[reason][1] if reason else ""
+
+    def _sum(self, reasons: tuple[str, ...]) -> float:
+        return sum(self.waiting.get(reason, 0.0) for reason in reasons)

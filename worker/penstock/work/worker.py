@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from penstock.errors import Fenced
+from penstock.rate.explain import Hold
 from penstock.spec import tolerance
 from penstock.spec.job import BatchJobSpec
 from penstock.store import runs, shards
@@ -25,7 +26,7 @@ from penstock.work.checkpoint import Checkpointer
 from penstock.work.gate import Gate
 from penstock.work.leases import Held, Leases
 from penstock.work.pooling import Pooling
-from penstock.work.stats import WorkerStats
+from penstock.work.stats import Stall, WorkerStats
 from penstock.work.supply import Supply
 from penstock.work.suspects import Suspects
 from penstock.work.types import Processor
@@ -108,6 +109,7 @@ class Worker:
         self._ready = asyncio.Event()
         self._items_per_second = 0.0
         self._failed_unchecked = False
+        self._dry = False  # nothing is left to claim
 
     def stop(self, end: End = End.DRAINED) -> None:
         """Begin to drain; the first reason given counts."""
@@ -181,6 +183,7 @@ class Worker:
                 await self._wait(self._hungry, HEARTBEAT)
                 continue
             held = await self.supply.next_shard(wanted)
+            self._dry = held is None
             if held is None:
                 if not self.leases.pairs() and await self.supply.run_finished():
                     self.stop(End.FINISHED)
@@ -234,13 +237,12 @@ class Worker:
     # dispatch
 
     async def _dispatch(self) -> None:
-        loop = asyncio.get_running_loop()
-        waiting = self.stats.waiting
+        loop, stats, member = asyncio.get_running_loop(), self.stats, self.gate.member
         while True:
-            now = loop.time()
+            now, since = loop.time(), stats.begin()
             if not self.checkpointer.has_room:
                 await self.checkpointer.wait_for_room()
-                waiting["checkpoint"] += loop.time() - now
+                stats.waited(Stall.CHECKPOINT, since)
                 continue
             group = self.backlog.pop(now)
             if self._wanted() > 0:
@@ -250,12 +252,10 @@ class Worker:
                     self.checkpointer.hurry()
                 due = self.backlog.next_due()
                 await self._wait(self._ready, HEARTBEAT if due is None else due - now)
-                waiting["provider" if self.gate.in_flight else "items"] += loop.time() - now
+                stats.waited(self._stall(), since)
                 continue
             permit = await self.gate.acquire(self.attempts.tokens(group))
-            waited = loop.time() - now
-            paced = self.gate.member.last_wait in ("pace", "pause", "share")
-            waiting["gate" if paced else "provider"] += waited
+            stats.waited(member.held, since)
             # While it waited for its permit its shard may have got a newer owner.
             group = [item for item in group if self.leases.holds(item.shard, item.epoch)]
             if not group:
@@ -263,6 +263,15 @@ class Worker:
                 continue
             self.attempts.start(group, permit)
             self.stats.peak_in_flight = max(self.stats.peak_in_flight, self.gate.in_flight)
+
+    def _stall(self) -> str:
+        """Why there is nothing to send."""
+        limit = self.gate.member.limit
+        if self.gate.in_flight >= limit:
+            return Hold.CALLS if limit else Hold.REST
+        if not self._dry:
+            return Stall.ITEMS
+        return Stall.RETRIES if self.backlog.waiting else Stall.LEFT
 
     # heartbeat
 
@@ -286,6 +295,7 @@ class Worker:
 
     async def _say_totals(self) -> None:
         member = self.gate.member
+        phrases = {hold.value: member.explain(hold) for hold in Hold}
         control = await runs.worker_seen(
             self.db,
             self.run.id,
@@ -294,8 +304,8 @@ class Worker:
             self.stats.snapshot(
                 in_flight=self.gate.in_flight,
                 concurrency=member.limit,
-                held_back=member.held_back(),
                 rate=member.rate,
+                phrases=phrases,
             ),
         )
         if control is None:  # the run was deleted

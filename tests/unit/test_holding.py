@@ -1,0 +1,105 @@
+"""What holds a run back: the reason that took the most time, in the words people read."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from penstock.rate.explain import Hold
+from penstock.store import holding
+from penstock.store.holding import CPU
+from penstock.work.stats import IN_WORDS, Stall, WorkerStats
+
+KNEE = "knee at 6: more calls at once do not make the far side faster"
+LIMIT = "rate limit, learned: 3,000 requests/min"
+PHRASES: dict[str, str] = {
+    Hold.PACE: LIMIT,
+    Hold.CALLS: KNEE,
+    Hold.PAUSE: "pause",
+    Hold.REST: "others do it",
+}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason"),
+    [
+        ({}, ""),
+        ({"calls": 0.0}, ""),
+        ({"calls": 50.0, "pace": 9.0, CPU: 5.0}, "calls"),
+        ({"calls": 9.0, "pace": 50.0, CPU: 5.0}, "pace"),
+        ({"calls": 25.0, "pace": 20.0, CPU: 55.0}, "calls"),  # computes while it waits
+        ({"calls": 10.0, "pace": 8.0, CPU: 82.0}, CPU),
+        ({"left": 1.0, "rest": 400.0, CPU: 9.0}, CPU),
+        ({"pace": 5.0, "rest": 400.0}, "pace"),  # who rests is not asked
+        ({CPU: 0.1}, CPU),
+    ],
+)
+def test_what_took_the_most_time_holds_it_back(seconds: dict[str, float], reason: str) -> None:
+    assert holding.most(seconds) == reason
+
+
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        ([], ""),
+        ([{}], ""),
+        ([{"pace": [9.0, LIMIT], "calls": [2.0, KNEE]}], LIMIT),
+        ([{"pace": [9.0, LIMIT], "calls": [8.0, KNEE]}, {"calls": [8.0, "no knee"]}], KNEE),
+        ([{"calls": [3.0, "looking"]}, {"calls": [8.0, KNEE]}, {"rest": [90.0, "others"]}], KNEE),
+    ],
+)
+def test_over_all_workers_the_longest_counts(held: list[dict[str, Any]], says: str) -> None:
+    assert holding.over_all([{"held": one} for one in held]) == says
+
+
+def test_a_worker_of_another_version_tells_nothing() -> None:
+    assert holding.over_all([{"requests": 3}, {"held": {"pace": [1.0, LIMIT]}}]) == LIMIT
+
+
+def snapshot(stats: WorkerStats) -> dict[str, Any]:
+    return stats.snapshot(in_flight=0, concurrency=8, rate=None, phrases=PHRASES)
+
+
+@pytest.mark.parametrize("reason", [*Hold, *Stall])
+def test_each_reason_has_words(reason: Hold | Stall) -> None:
+    stats = WorkerStats()
+    stats.waiting[reason] += 60.0
+    words = (IN_WORDS | PHRASES)[reason]
+    assert snapshot(stats)["held"][reason][1] == words
+    if reason is not Hold.REST:
+        assert snapshot(stats)["heldBack"] == words
+
+
+def test_now_is_what_holds_now_and_the_end_tells_of_all_of_it() -> None:
+    stats = WorkerStats()
+    stats.waiting[Hold.CALLS] += 300.0
+    assert snapshot(stats)["heldBack"] == KNEE
+    for _ in range(20):
+        stats.waiting[Hold.PACE] += 1.0
+        now = snapshot(stats)
+    assert now["heldBack"] == LIMIT
+    assert holding.over_all([now]) == KNEE
+
+
+def test_waits_and_computing_come_to_the_time_that_passed() -> None:
+    stats, began = WorkerStats(), WorkerStats.begin()
+    since = WorkerStats.begin()
+    while time.process_time() - since[1] < 0.1:
+        pass
+    time.sleep(0.1)
+    stats.waited(Hold.CALLS, since)
+    passed = time.monotonic() - began[0]
+    computed = time.process_time() - began[1]
+    assert 0.1 <= stats.waiting[Hold.CALLS] <= passed - 0.1
+    assert stats.waiting[Hold.CALLS] + computed == pytest.approx(passed, abs=0.02)
+
+
+def test_the_split_counts_each_wait_once() -> None:
+    stats = WorkerStats()
+    for place, reason in enumerate([*Hold, *Stall]):
+        stats.waiting[reason] = 2.0**place
+    told = snapshot(stats)
+    parts: float = told["providerSeconds"] + told["gateSeconds"] + told["checkpointSeconds"]
+    assert parts == sum(stats.waiting.values())
