@@ -26,7 +26,8 @@ def run(given: Task) -> None:
 
     with ThreadPoolExecutor(given.in_flight) as pool:
         threads = [pool.submit(work) for _ in range(given.in_flight)]
-        say(items.begun, sum(thread.result() for thread in threads))
+        got = sum(thread.result() for thread in threads)
+    say(items.begun, got)
 
 
 if __name__ == "__main__":
