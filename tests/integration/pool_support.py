@@ -22,11 +22,12 @@ T = TypeVar("T")
 @dataclass
 class NotingMember:
     """Wants to sync every `every` seconds. applied: what it was told, and when by the fleet's time;
-    answered: to which of its reports that was."""
+    answered: to which of its reports that was. told: pauses that were not over."""
 
     every: float = 0.25
     applied: list[tuple[float, Told | None]] = field(default_factory=list)
     answered: list[int] = field(default_factory=list)
+    told: list[float] = field(default_factory=list)
     reported: int = 0
 
     def next_sync(self, now: float) -> float:  # noqa: ARG002
@@ -39,6 +40,10 @@ class NotingMember:
     def apply(self, now: float, orders: Told | None) -> None:
         self.applied.append((now, orders))
         self.answered.append(self.reported)
+
+    def pause(self, now: float, until: float) -> None:
+        if until > now:
+            self.told.append(until)
 
     @property
     def share(self) -> object:

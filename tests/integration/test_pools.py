@@ -127,6 +127,20 @@ async def test_a_run_that_was_deleted_leaves_nothing(db: Database, run: int) -> 
     assert not await db.fetch("SELECT FROM pool_member UNION ALL SELECT FROM pool")
 
 
+async def test_a_pause_that_one_was_told_all_hear_at_their_next_sync(
+    db: Database, run: int
+) -> None:
+    assert (await sync(db, "a", run)).resume_at == 0.0
+    said = {"retryAt": 5e9}
+    b = await pools.sync(db, POOL, "b", run, lambda: said, 60.0)
+    assert not b.leads
+    assert (await sync(db, "a", run)).resume_at == 5e9
+    assert (await pools.sync(db, "another", "c", run, dict, 60.0)).resume_at == 0.0
+    said["retryAt"] = 0.0
+    await pools.sync(db, POOL, "b", run, lambda: said, 60.0)
+    assert (await sync(db, "a", run)).resume_at == 0.0
+
+
 async def test_infinity_does_no_harm(db: Database, run: int) -> None:
     """JSON has none; orders and reports must not fail for one that slipped in."""
     synced = await pools.sync(db, POOL, "a", run, lambda: {"rate": float("inf")}, 60.0)

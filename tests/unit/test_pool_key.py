@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock.rate.told import FORMAT
 from penstock.spec.job import BatchJob
 from penstock.work.pool_key import pool_key
 
@@ -41,12 +42,16 @@ def http(url: str, **headers: str) -> dict[str, Any]:
 
 
 def test_a_name_stands_as_it_is_whatever_the_job() -> None:
-    assert pool_key(job(openai(), "team", "openai-prod"), KEY) == "openai-prod"
-    assert pool_key(job(http("http://a.example/"), None, "openai-prod"), None) == "openai-prod"
+    assert pool_key(job(openai(), "team", "openai-prod"), KEY) == f"{FORMAT}:openai-prod"
+    assert (
+        pool_key(job(http("http://a.example/"), None, "openai-prod"), None)
+        == f"{FORMAT}:openai-prod"
+    )
 
 
 def test_it_is_a_hash_that_tells_nothing() -> None:
-    key = pool_key(job(openai()), KEY)
+    version, _, key = pool_key(job(openai()), KEY).partition(":")
+    assert version == str(FORMAT)
     assert len(key) == 64
     assert set(key) <= set(string.hexdigits)
 
@@ -100,3 +105,10 @@ def test_a_name_that_is_local_to_a_namespace_means_a_server_of_its_own() -> None
     near, far = openai("http://ollama:11434/v1"), openai("http://ollama.gpu.svc:11434/v1")
     assert pool_key(job(near, "a"), KEY) != pool_key(job(near, "b"), KEY)
     assert pool_key(job(far, "a"), KEY) == pool_key(job(far, "b"), KEY)
+
+
+def test_versions_that_cannot_read_each_other_never_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [job(openai()), job(openai(), "team", "openai-prod")]
+    old = [pool_key(one, KEY) for one in both]
+    monkeypatch.setattr("penstock.work.pool_key.FORMAT", FORMAT + 1)
+    assert not set(old) & {pool_key(one, KEY) for one in both}

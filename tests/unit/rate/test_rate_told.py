@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from penstock.rate.bounds import Bounds
 from penstock.rate.leader import Leader
 from penstock.rate.member import Member
-from penstock.rate.told import Seen, read, read_orders, read_state
+from penstock.rate.told import FORMAT, LEAST, LONGEST, Seen, read, read_orders, read_state
 from tests.unit.rate.drive import orders, report
 
 VALUES: list[Any] = [
@@ -29,14 +29,14 @@ def test_what_members_and_leaders_write_is_read_as_it_was_written() -> None:
     assert told.until == 2.0
     assert told.calls == (Seen(1.5, 2, 300, 0), Seen(1.6, 1, 0, -1))
     assert told.hints == {"tokens": 5.0}
-    wanted = read_orders(json.loads(json.dumps(orders(2.0, requests=5.0, safe=[4.5, None]))))
+    wanted = read_orders(json.loads(json.dumps(orders(2.0, requests=5.0, safe=[4.5, None]))), 2.0)
     assert wanted is not None
     assert wanted.requests == 5.0
     assert wanted.tokens is None
     assert wanted.safe == (4.5, None)
     assert read_state(STATE) == (1.0, STATE["limits"])
     assert read_state(None) == (0.0, {})
-    assert read_orders(None) is None
+    assert read_orders(None, 2.0) is None
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,75 @@ def test_no_orders_break_a_member(field: str, value: Any) -> None:
     assert one.limit >= 0
     one.wait(101.0, 0)
     one.report(101.0)
+
+
+YEAR = 365 * 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("said", "read_as"),
+    [
+        ({"until": 100.0 + YEAR}, {"until": 101.0}),
+        ({"retryAt": 100.0 + YEAR}, {"retry_at": 100.0 + LONGEST}),
+        ({"retryAt": 160.0}, {"retry_at": 160.0}),
+        ({"calls": [[100.0 + YEAR, 1, 0, 1]]}, {"calls": (Seen(101.0, 1, 0, 1),)}),
+    ],
+)
+def test_what_lies_far_ahead_is_believed_for_a_while(
+    said: dict[str, Any], read_as: dict[str, Any]
+) -> None:
+    told = read(report(99.0) | said, 100.0)
+    assert {name: getattr(told, name) for name in read_as} == read_as
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("calls", [[99.0, 1e300, 0, 0]]),
+        ("calls", [[99.0, 1, 1e300, 0]]),
+        ("completed", 1e300),
+        ("busy", 1e300),
+        ("inFlight", 1e300),
+    ],
+)
+def test_totals_that_would_swallow_all_others_are_not_read(field: str, value: Any) -> None:
+    assert read(report(99.0) | {field: value}, 100.0) is None
+
+
+def test_orders_for_ever_are_obeyed_for_a_while() -> None:
+    wanted = read_orders(
+        orders(100.0 + YEAR, resumeAt=100.0 + YEAR, holdUntil=100.0 + YEAR, requests=1e-300), 100.0
+    )
+    assert wanted is not None
+    assert (wanted.at, wanted.resume_at, wanted.hold_until) == (101.0, 100.0 + LONGEST, 110.0)
+    assert wanted.requests == LEAST
+    one = Member(Bounds(1, 10), "x")
+    one.apply(100.0, orders(100.0 + YEAR, calls=0, active=False, holdUntil=100.0 + YEAR))
+    one.apply(101.5, orders(101.5, calls=3))
+    assert one.limit == 3
+    assert one.wait(101.5, 0) == 0.0
+
+
+@pytest.mark.parametrize(("rate", "read_as"), [(1e-300, LEAST), (2.0, 2.0)])
+def test_a_state_of_nearly_nothing_a_second_is_no_end(rate: float, read_as: float) -> None:
+    limit = STATE["limits"]["requests"] | {"rate": rate, "doubt": 1e300}  # type: ignore[index]
+    _, limits = read_state({"at": 1.0, "limits": {"requests": limit}})
+    assert limits["requests"]["rate"] == read_as
+    assert limits["requests"]["doubt"] == 1.0
+
+
+def test_a_change_of_what_is_told_is_a_new_format() -> None:
+    """Raise FORMAT when this fails: workers of two versions would misread each other."""
+    state = Leader(Bounds(1, 10), "a", STATE).tick(1.0, {"a": (report(1.0), 0.0)})
+    fields = {
+        "report": [*Member(Bounds(1, 10), "a").report(1.0)],
+        "orders": [*state.orders["a"]],
+        "state": [*state.state, *state.state["limits"]["requests"]],
+    }
+    assert FORMAT == 1
+    assert {name: " ".join(sorted(found)) for name, found in fields.items()} == {
+        "report": "busy calls completed hints holding inFlight job retryAt starved until",
+        "orders": "active at calls claim holdUntil of rate requests resumeAt safe single slot"
+        " tense tokens why",
+        "state": "at doubt limits rate window",
+    }

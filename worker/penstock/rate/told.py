@@ -1,7 +1,7 @@
 """What members report, as the leader reads it: checked, since others may write to a shared pool.
 
-What makes no sense is left aside as a whole. What could be true, but would hold the pool for long if
-it is not, is bounded by the reader's own clock: it harms for as long as it is said again.
+What makes no sense is left aside as a whole. What could be true, but would hold the pool for long
+if it is not, is bounded by the reader's own clock: it harms for as long as it is said again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AHEAD = 1.0
 LONGEST = 3600.0
 """Seconds of a pause that are believed; whoever asks for more is asked again after them."""
 HELD = 10.0
-"""Seconds that a leader may hold a member still with one order; leaders of this version do for 3."""
+"""Seconds that a leader may hold a member still with one order; this version's does for 3."""
 LEAST = 1 / 3600
 """Units a second: no limit is less, or nothing would ever be tried again."""
 MOST_CALLS, MOST_TOKENS, MOST_COUNTED = 1e5, 1e10, 1e12

@@ -33,6 +33,7 @@ class Synced:
 
     leads: this member holds the lease. term: of whoever leads, 0 before the first. state: what was
     learned, None when nothing was. orders: what is wanted of this member, None when nothing is.
+    resume_at: before this nothing passes, as any of the members was told; 0 when none was.
     """
 
     now: float
@@ -40,6 +41,7 @@ class Synced:
     term: int
     state: dict[str, Any] | None
     orders: dict[str, Any] | None
+    resume_at: float
     asked: float
     answered: float
 
@@ -63,6 +65,8 @@ async def sync(
 ) -> Synced:
     """Report, take or keep the lease if it is free, run out or this member's, and read.
 
+    What a report says in `retryAt`, seconds since the epoch, all members hear at their next sync.
+
     report: asked for when the statement goes out, which may have had to wait for the connection.
     lease: seconds that this member leads from now if it does, at most a minute. For a run that was
     deleted or is another user's nothing is written and nothing read.
@@ -80,6 +84,7 @@ async def sync(
             term=row["term"],
             state=_read(row["state"]),
             orders=_read(row["orders"]),
+            resume_at=row["resume_at"],
             asked=asked,
             answered=clock(),
         )

@@ -7,6 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 from penstock import jsons
+from penstock.rate.told import FORMAT
 from penstock.spec.job import BatchJob
 from penstock.work.processors.http import secret_headers
 
@@ -17,12 +18,16 @@ _TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 def pool_key(job: BatchJob, api_key: str | None) -> str:
     """The pool's key in the database. Jobs with the same one share a budget.
 
-    `rateLimit.pool` as it stands, also across namespaces. Otherwise a hash, 64 hexadecimal digits,
-    of the server's address, the model and the credentials. Every job's role may read it, so it is a
-    slow one: nobody finds a short password by trying.
+    The version of what workers tell each other, a colon, and `rateLimit.pool` as it stands, also
+    across namespaces. Otherwise a hash, 64 hexadecimal digits, of the server's address, the model
+    and the credentials. A slow one: from a backup of the database, say, nobody finds a short
+    password by trying. While two versions of Penstock that tell different things are at work, each
+    takes the other for somebody else who uses the same account.
     """
-    if job.spec.rate_limit.pool is not None:
-        return job.spec.rate_limit.pool
+    return f"{FORMAT}:{job.spec.rate_limit.pool or _budget(job, api_key)}"
+
+
+def _budget(job: BatchJob, api_key: str | None) -> str:
     processor = job.spec.processor
     called = processor.openai or processor.ollama
     if called is not None:

@@ -138,6 +138,7 @@ class Pooling:
             self._wait_until = synced.answered + GRACE
         self._heard_at = synced.answered
         self.leads = synced.leads
+        self._member.pause(self.now(), synced.resume_at)
         return synced
 
     async def _shared_out(self, synced: Synced) -> Told | None:

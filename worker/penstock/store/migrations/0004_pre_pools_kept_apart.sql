@@ -13,6 +13,11 @@ DROP POLICY all_members ON pool_member;
 DROP POLICY own ON pool_member;
 ALTER TABLE pool ENABLE ROW LEVEL SECURITY;
 
+-- Until when nothing passes, as this member was told (seconds since the epoch): all have to hear it
+-- sooner than the leader could tell them.
+ALTER TABLE pool_member ADD COLUMN resume_at float8
+    GENERATED ALWAYS AS ((report::json ->> 'retryAt')::float8) STORED;
+
 -- Whether a run is of whoever logged in.
 CREATE FUNCTION penstock_is_mine(this_run bigint) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -29,7 +34,9 @@ END;
 -- The row of a pool that another one leads is not touched, not even locked.
 CREATE FUNCTION penstock_pool_sync(
     this_pool text, this_member text, this_run bigint, said text, lease interval
-) RETURNS TABLE (now float8, leads boolean, term bigint, state text, orders text)
+) RETURNS TABLE (
+    now float8, leads boolean, term bigint, state text, orders text, resume_at float8
+)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     WITH seen AS (
@@ -56,7 +63,10 @@ BEGIN ATOMIC
            led.term IS NOT NULL,
            coalesce(led.term, known.term, 0),
            coalesce(led.state, known.state),
-           (coalesce(led.orders, known.orders) -> this_member)::text
+           (coalesce(led.orders, known.orders) -> this_member)::text,
+           coalesce((
+               SELECT max(told.resume_at) FROM seen, pool_member told WHERE told.pool = this_pool
+           ), 0)
     FROM (VALUES (true)) AS one LEFT JOIN known ON true LEFT JOIN led ON true;
 END;
 
