@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,9 +66,14 @@ class Blows:
         self.server, self.place, self.command, self.begun = server, one, command, begun
         self.fallen: list[float] = []
 
+    def wait(self, seconds: float) -> None:
+        """Until so long after the first call. RuntimeError when the job has ended by then."""
+        if not self.command.lives_for(max(0.0, self.begun + seconds - time.monotonic())):
+            raise RuntimeError(f"ended too soon:\n{self.command.output[-3000:]}")
+
     def at(self, seconds: float) -> None:
-        """Wait until so long after the first call, and note that as the time of a blow."""
-        self.command.lives_for(max(0.0, self.begun + seconds - time.monotonic()))
+        """Wait, and note that as the time of a blow."""
+        self.wait(seconds)
         self.fallen.append(time.monotonic())
 
 
@@ -102,25 +108,30 @@ def halve_and_double(blows: Blows) -> None:
         urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=30).close()
 
 
-def kill_one(blows: Blows) -> None:
-    """The busiest worker is killed; whoever takes its seat is frozen for a while."""
-    blows.at(FIRST - 10)
-    blows.fallen.clear()
-    workers = {worker: _cpu(worker) for worker in blows.command.workers()}
-    blows.command.lives_for(5.0)
-    victim = max(workers, key=lambda worker: _cpu(worker) - workers[worker])
-    others = {worker.pid for worker in workers} - {victim.pid}
+def kill_one(blows: Blows, leads: bool) -> None:
+    """A worker that sends is killed; whoever takes its seat is frozen for a while.
+
+    leads: the one that leads the pool, which always sends, or else the busiest of the others.
+    """
+    blows.wait(FIRST - 5)
+    before = {worker: _cpu(worker) for worker in blows.command.workers()}
+    blows.wait(FIRST)
+    (row,) = blows.place.query(
+        "SELECT (w.stats::json ->> 'pid')::int pid FROM pool p JOIN worker w ON w.id = p.leader"
+    )
+    chosen = [worker for worker in before if (worker.pid == row["pid"]) is leads]
+    victim = max(chosen, key=lambda worker: _cpu(worker) - before[worker])
     blows.at(FIRST)
     victim.kill()
-    frozen: list[psutil.Process] = []
+    known, frozen = {worker.pid for worker in before}, []
     try:
         while time.monotonic() < blows.fallen[0] + DEAD:
             blows.command.lives_for(0.02)
-            known = others | {one.pid for one in frozen}
             for worker in blows.command.workers():
                 if worker.pid not in known:
                     worker.suspend()
                     frozen.append(worker)
+                    known.add(worker.pid)
     finally:
         for worker in frozen:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -149,7 +160,8 @@ def measure() -> list[Row]:
 
 def _rows() -> Iterator[Row]:
     yield from changed(tell(int(LIMIT * (FIRST + CHANGE / 2 + CHANGE)), halve_and_double))
-    yield killed(tell(int(LIMIT * (FIRST + 40)), kill_one))
+    for who, leads in (("that leads", True), ("that follows", False)):
+        yield killed(who, tell(int(LIMIT * (FIRST + 40)), partial(kill_one, leads=leads)))
     for title, strike in (("stopped", database_away), ("frozen", database_frozen)):
         yield away(title, tell(int(LIMIT * (FIRST + AWAY + 45)), strike))
 
@@ -176,13 +188,13 @@ def changed(story: Story) -> Iterator[Row]:
         )
 
 
-def killed(story: Story) -> Row:
+def killed(who: str, story: Story) -> Row:
     """One worker of five."""
     blow, samples = story.blows[0], story.samples
     before = rate(samples, "accepted", blow - 10, blow)
     back = back_after(samples, NEARLY * before, blow, blow + DEAD)
     return Row(
-        "**One worker of five killed**, its seat empty for 15 s",
+        f"**One worker of five killed**, one {who}; its seat empty for {DEAD:g} s",
         f"its share in use again {_seconds(back)}; accepted a second before: {before:.1f}, "
         f"in each second after: {story.per_second(0, 12)} · "
         f"{100 * refused_share(samples, blow, blow + DEAD):.2f} % 429s · {story.whole}",
