@@ -14,7 +14,7 @@ from penstock.work.stats import IN_WORDS, Stall, WorkerStats
 
 KNEE = "knee at 6: more calls at once do not make the far side faster"
 LIMIT = "rate limit, learned: 3,000 requests/min"
-PHRASES: dict[str, str] = {
+PHRASES: dict[Hold, str] = {
     Hold.PACE: LIMIT,
     Hold.CALLS: KNEE,
     Hold.PAUSE: "pause",
@@ -59,14 +59,14 @@ def test_a_worker_of_another_version_tells_nothing() -> None:
 
 
 def snapshot(stats: WorkerStats) -> dict[str, Any]:
-    return stats.snapshot(in_flight=0, concurrency=8, rate=None, phrases=PHRASES)
+    return stats.snapshot(in_flight=0, concurrency=8, rate=None, explain=lambda hold: PHRASES[hold])
 
 
 @pytest.mark.parametrize("reason", [*Hold, *Stall])
 def test_each_reason_has_words(reason: Hold | Stall) -> None:
     stats = WorkerStats()
     stats.waiting[reason] += 60.0
-    words = (IN_WORDS | PHRASES)[reason]
+    words = PHRASES[reason] if isinstance(reason, Hold) else IN_WORDS[reason]
     assert snapshot(stats)["held"][reason][1] == words
     if reason is not Hold.REST:
         assert snapshot(stats)["heldBack"] == words

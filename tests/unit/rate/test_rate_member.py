@@ -379,6 +379,13 @@ def test_what_holds_it_back_is_said(
     assert says in one.explain(held)
 
 
+@pytest.mark.parametrize("held", Hold)
+@pytest.mark.parametrize("resume_at", [0.0, 1e300])
+def test_all_can_be_said_at_any_time(held: Hold, resume_at: float) -> None:
+    assert Member(BOUNDS, "a").explain(held)
+    assert member(resumeAt=resume_at).explain(held)
+
+
 @pytest.mark.parametrize(
     ("outcome", "retry_after", "says"),
     [

@@ -10,6 +10,9 @@ from penstock.rate.bounds import Bounds
 AS_STATED = 0.98
 """Of a limit that is stated: with less than this part of it, it is another one that was learned."""
 
+LATEST = 1e11
+"""Seconds since the epoch: some three thousand years, what clocks can tell."""
+
 
 class Hold(StrEnum):
     """What the next call waits for."""
@@ -43,6 +46,8 @@ def pause(until: float, *, asked: bool, overloaded: bool) -> str:
         why = "asks for it (Retry-After)"
     elif overloaded:
         why = "is overloaded (503)"
+    if not abs(until) < LATEST:
+        return f"pause: the far side {why}"
     at = time.strftime("%H:%M:%S %Z", time.localtime(until))
     return f"pause until {at}: the far side {why}"
 
@@ -54,4 +59,4 @@ def calls(bounds: Bounds, allowed: int, known: str) -> str:
         return f"scaling.concurrency: fixed at {most} in flight in a worker"
     if allowed >= most:
         return f"scaling.concurrency.max: {most} in flight in a worker, more may be quicker"
-    return known
+    return known or "looking for the knee"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -82,9 +82,9 @@ class WorkerStats:
         in_flight: int,
         concurrency: int,
         rate: float | None,
-        phrases: Mapping[str, str],
+        explain: Callable[[Hold], str],
     ) -> dict[str, Any]:
-        """The row's JSON. phrases: each `Hold` in plain words, as it stands now."""
+        """The row's JSON. explain: says in plain words what is behind a `Hold` now."""
         return {
             "pid": os.getpid(),
             "requests": sum(self.outcomes.values()),
@@ -95,7 +95,7 @@ class WorkerStats:
             "inFlight": in_flight,
             "peakInFlight": self.peak_in_flight,
             "concurrency": concurrency,
-            "heldBack": self._holds(phrases),
+            "heldBack": self._holds(explain),
             "held": {reason: list(told) for reason, told in self._held.items()},
             "requestsPerSecond": rate,
             "providerSeconds": self._sum(_PROVIDER),
@@ -105,14 +105,13 @@ class WorkerStats:
             "answerSeconds": self.answer_seconds,
         }
 
-    def _holds(self, phrases: Mapping[str, str]) -> str:
+    def _holds(self, explain: Callable[[Hold], str]) -> str:
         """What holds the speed back now; notes how long each thing did so far, and its words."""
-        words = IN_WORDS | dict(phrases)
         for reason, seconds in {**self.waiting, CPU: time.process_time() - self._cpu}.items():
             new = seconds - self._held.get(reason, (0.0, ""))[0]
             self._recent[reason] = RECENT * self._recent[reason] + new
             if new > 0:
-                self._held[reason] = seconds, words[reason]
+                self._held[reason] = seconds, IN_WORDS.get(reason) or explain(Hold(reason))
         reason = holding.most(self._recent)
         return self._held[reason][1] if reason else ""
 

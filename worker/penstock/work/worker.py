@@ -295,7 +295,6 @@ class Worker:
 
     async def _say_totals(self) -> None:
         member = self.gate.member
-        phrases = {hold.value: member.explain(hold) for hold in Hold}
         control = await runs.worker_seen(
             self.db,
             self.run.id,
@@ -305,7 +304,7 @@ class Worker:
                 in_flight=self.gate.in_flight,
                 concurrency=member.limit,
                 rate=member.rate,
-                phrases=phrases,
+                explain=member.explain,
             ),
         )
         if control is None:  # the run was deleted
