@@ -231,6 +231,18 @@ async def test_limits_hang_on_the_connection() -> None:
         assert (stats["connections_opened"], stats["accepted"]) == (3, 3)
 
 
+async def test_accepted_calls_are_counted_by_model() -> None:
+    async with simulated(SimulatorConfig(rpm=3, limit="sliding")) as client:
+        for model in ("a", "b", "a", "a"):
+            await client.post(CHAT, ask("x", model=model))
+        stats = await client.stats()
+        assert stats["accepted_by_model"] == {"a": 2, "b": 1}
+        assert (stats["accepted"], stats["refused"]) == (3, 1)
+        await client.post("/reset", None)
+        await client.post("/items", {"model": "c"})
+        assert (await client.stats())["accepted_by_model"] == {}
+
+
 async def test_poison_is_refused_by_content_and_takes_the_whole_call_with_it() -> None:
     async with simulated(SimulatorConfig(poison="bad apple")) as client:
         for _ in range(3):

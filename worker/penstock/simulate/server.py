@@ -54,6 +54,7 @@ class _Call:
     body: bytes
     stats: Stats
     connection: int
+    model: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -140,6 +141,7 @@ class Simulator:
         if call.path == "/v1/models":
             return _send_json(self._models(), 200, {})
         value = self._parse(call)
+        call.model = value["model"] if call.path in ENDPOINTS else None
         tokens, answer = 0, None
         if self.config.tpm is not None:
             # A token limit is charged what the call will cost, so the answer has to be known first.
@@ -200,7 +202,7 @@ class Simulator:
         verdict = self._admission.admit(self._client(call), now, tokens)
         call.headers = verdict.headers
         if verdict.refused_by is None:
-            stats.admitted(now)
+            stats.admitted(now, call.model)
             return None
         stats.refused += 1
         body = refusals.throttled_body(

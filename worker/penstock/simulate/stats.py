@@ -26,6 +26,7 @@ class Stats:
     def __init__(self) -> None:
         self.requests = 0
         self.accepted = 0
+        self._by_model: Counter[str] = Counter()
         self.refused = 0
         self.replayed = 0
         self.connections_opened = 0
@@ -50,9 +51,11 @@ class Stats:
         """A call is over, whatever came of it."""
         self.in_flight -= 1
 
-    def admitted(self, now: float) -> None:
-        """The limits let a call through."""
+    def admitted(self, now: float, model: str | None) -> None:
+        """The limits let a call through. model: the one it is for, where it is for one."""
         self.accepted += 1
+        if model is not None:
+            self._by_model[model] += 1
         if self._first is None:
             self._first = now
         self._last = now
@@ -71,6 +74,7 @@ class Stats:
         return {
             "requests": self.requests,
             "accepted": self.accepted,
+            "accepted_by_model": dict(self._by_model),
             "refused": self.refused,
             "faults": {fault.value: self.faults[fault] for fault in Fault},
             "served": self._served,
