@@ -243,7 +243,6 @@ NOT_YET = [
     ("output.postgres={table: t}", "spec.output.postgres"),
     ("output.perItem=out/{{ id }}.txt", "spec.output.perItem"),
     ("budget.maxTokens=10", "spec.budget"),
-    ("rateLimit.pool=openai-prod", "spec.rateLimit.pool"),
 ]
 
 

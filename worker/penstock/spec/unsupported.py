@@ -25,7 +25,6 @@ NOT_YET: tuple[tuple[str, Any, str], ...] = (
     ("spec.output.postgres", None, "results to a table"),
     ("spec.output.perItem", None, "one file an item"),
     ("spec.budget", None, "budgets"),
-    ("spec.rateLimit.pool", None, "limits that jobs share"),
 )
 
 
