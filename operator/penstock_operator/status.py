@@ -28,6 +28,7 @@ from penstock_operator.observed import Observed, RunSeen
 
 JITTER = 2.0
 """Seconds by which the working time of a run may seem to be off: a look takes its time."""
+NOBODY = "no worker pod is at work"
 
 
 def tell(seen: Observed, refusal: str) -> tuple[BatchJobStatus, tuple[Notice, ...]]:
@@ -102,7 +103,7 @@ def _of_run(run: RunSeen, now: float) -> BatchJobStatus:
         ]
         or None,
         throughput=_throughput(progress) if running else None,
-        throttling=_throttling(progress) if running else None,
+        throttling=_throttling(progress, running=running),
         usage=Usage(
             requests=progress.requests,
             throttled=progress.throttled,
@@ -132,12 +133,21 @@ def _throughput(progress: Progress) -> Throughput:
     )
 
 
-def _throttling(progress: Progress) -> Throttling:
+def _throttling(progress: Progress, *, running: bool) -> Throttling | None:
+    """Of late while it runs, of the whole run otherwise; None where there was no call yet."""
+    if running:
+        return Throttling(
+            ratio=round(min(1.0, max(0.0, progress.throttled_share)), 4),
+            effective_requests_per_minute=round(60 * progress.requests_per_second, 1),
+            effective_concurrency=progress.concurrency,
+            parallelism=progress.workers,
+            reason=(progress.held_back or None) if progress.workers else NOBODY,
+            source="postgres",
+        )
+    if not progress.requests:
+        return None
     return Throttling(
-        ratio=round(min(1.0, max(0.0, progress.throttled_share)), 4),
-        effective_requests_per_minute=round(60 * progress.requests_per_second, 1),
-        effective_concurrency=progress.concurrency,
-        parallelism=progress.workers,
+        ratio=round(min(1.0, progress.throttled / progress.requests), 4),
         reason=progress.held_back or None,
         source="postgres",
     )

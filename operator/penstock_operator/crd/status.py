@@ -72,16 +72,28 @@ class Throttling(Model):
     """How the provider pushes back, and what the job does about it."""
 
     ratio: float = Field(
-        default=0.0, ge=0, le=1, description="Share of the calls that were throttled, 0 to 1."
+        default=0.0,
+        ge=0,
+        le=1,
+        description=(
+            "Share of the calls that were throttled, 0 to 1: of late while the job is running, "
+            "else of all calls of the run."
+        ),
     )
     effective_requests_per_minute: float | None = Field(
-        default=None, ge=0, description="Calls a minute that the job allows itself at present."
+        default=None, ge=0, description="Calls a minute that the job makes at present."
     )
     effective_concurrency: Items | None = Field(
-        default=None, description="Calls in flight that it allows itself in one worker."
+        default=None, description="Calls that all its workers together may have in flight."
     )
-    parallelism: Items | None = Field(default=None, description="Worker pods it asks for.")
-    reason: str | None = Field(default=None, description="What holds its speed back.")
+    parallelism: Items | None = Field(default=None, description="Worker pods at work.")
+    reason: str | None = Field(
+        default=None,
+        description=(
+            "What holds its speed back, in words: a rate limit and what was learned of it, say. "
+            "When the job is not running: what held the run back most of the time."
+        ),
+    )
     source: Literal["prometheus", "postgres"] | None = Field(
         default=None, description="Where these figures come from."
     )

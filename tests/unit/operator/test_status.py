@@ -72,6 +72,26 @@ def test_a_running_job() -> None:
     }
 
 
+def test_what_held_a_run_back_stays_when_it_has_ended() -> None:
+    over = replace(HALF, phase="Complete", throttled_share=0.0, workers=0, concurrency=0)
+    status = told(seen(run=run("Complete", progress=over))).as_json()
+    assert status["throttling"] == {
+        "ratio": 0.05,
+        "reason": "429s at 900 a minute",
+        "source": "postgres",
+    }
+    assert "throughput" not in status
+    untried = replace(over, requests=0, throttled=0)
+    assert told(seen(run=run("Complete", progress=untried))).throttling is None
+
+
+def test_it_says_when_nobody_is_at_work() -> None:
+    nobody = replace(HALF, workers=0, held_back="429s of yesterday")
+    throttling = told(seen(run=run(progress=nobody))).throttling
+    assert throttling is not None
+    assert throttling.reason == "no worker pod is at work"
+
+
 def test_working_time_is_told_without_a_new_status_every_second() -> None:
     first = seen(run=run(seconds=400.0))
     # A look that came a second late, as it had to wait.
