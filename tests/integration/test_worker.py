@@ -11,7 +11,8 @@ import pytest
 
 from penstock.store import runs, shards
 from penstock.store.db import Database
-from penstock.work.types import CallResult, FailureKind, Output, Usage, WorkItem
+from penstock.work import retry
+from penstock.work.types import CallResult, Failure, FailureKind, Output, Usage, WorkItem
 from penstock.work.worker import End, Worker
 from tests.integration.work_support import Scripted, bad, good, planned, stored, worker
 
@@ -198,29 +199,55 @@ async def test_a_quota_that_stays_spent_pauses_the_job(db: Database) -> None:
     async def answer(items: Sequence[WorkItem]) -> CallResult:
         if items[0].item["n"] < 10:
             return good(items)
-        return bad(items, FailureKind.QUOTA, "insufficient_quota")
+        return bad(items, FailureKind.QUOTA, "credit_balance_exhausted")
 
     processor = Scripted(answer)
     assert await worker(db, run, processor, concurrency=2).work(1.0) is End.PAUSED
     run = await runs.get(db, run.id)
-    assert (run.phase, run.reason) == ("Paused", "insufficient_quota")
+    assert (run.phase, run.reason) == ("Paused", "credit_balance_exhausted")
     assert sum(processor.calls.values()) <= 10 + 2 * 5
     assert {row.attempts for row in await stored(db, run) if row.status == "pending"} == {0}
 
 
 async def test_a_quota_that_is_only_a_minutes_limit_is_waited_for(db: Database) -> None:
+    """It was refused more often, and for longer, than a quota that is spent for certain."""
     run = await planned(db, 20)
-    refused = 0
+    refused, over = 0, 0.0
 
     async def answer(items: Sequence[WorkItem]) -> CallResult:
-        nonlocal refused
-        if items[0].item["n"] == 10 and refused < 2:
+        nonlocal refused, over
+        now = asyncio.get_running_loop().time()
+        if items[0].item["n"] >= 10 and (not over or now < over):
+            over = over or now + 4.0
             refused += 1
-            return bad(items, FailureKind.QUOTA, "insufficient_quota")
+            failure = Failure(FailureKind.QUOTA, "insufficient_quota", doubtful=True)
+            return CallResult([failure] * len(items), failure=failure)
         return good(items)
 
     assert await worker(db, run, Scripted(answer), concurrency=2).work(1.0) is End.FINISHED
     assert all(row.status == "succeeded" for row in await stored(db, run))
+    assert {row.attempts for row in await stored(db, run)} == {1}
+    assert 3 <= refused <= 10
+
+
+async def test_a_doubtful_quota_is_believed_in_the_end(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "DOUBT_SPAN", 3.0)
+    run = await planned(db, 20)
+
+    async def answer(items: Sequence[WorkItem]) -> CallResult:
+        if items[0].item["n"] < 10:
+            return good(items)
+        failure = Failure(FailureKind.QUOTA, "insufficient_quota", "said", doubtful=True)
+        return CallResult([failure] * len(items), failure=failure)
+
+    processor = Scripted(answer)
+    began = asyncio.get_running_loop().time()
+    assert await worker(db, run, processor, concurrency=2).work(1.0) is End.PAUSED
+    assert asyncio.get_running_loop().time() - began > 3.0
+    assert (await runs.get(db, run.id)).reason == "insufficient_quota"
+    assert sum(processor.calls.values()) <= 10 + 10
 
 
 async def test_too_many_failures_end_the_run(db: Database) -> None:

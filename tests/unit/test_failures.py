@@ -23,6 +23,17 @@ def openai(code: Any = None, kind: Any = None, message: str = "said") -> bytes:
     return json.dumps({"error": error}).encode()
 
 
+def anthropic(kind: str, message: str = "said", **more: Any) -> bytes:
+    return json.dumps(
+        {"type": "error", "error": {"type": kind, "message": message} | more}
+    ).encode()
+
+
+def google(status: str, *details: Any) -> bytes:
+    error = {"code": 429, "message": "said", "status": status, "details": details}
+    return json.dumps([{"error": error}]).encode()
+
+
 def classified(status: int, body: bytes = b"", **more: Any) -> Failure:
     headers = more.pop("headers", {})
     return classify(status, headers, body, now=NOW, **more)
@@ -42,7 +53,56 @@ TABLE: list[tuple[int, bytes, dict[str, Any], FailureKind, str]] = [
         K.THROTTLED,
         "insufficient_quota",
     ),
-    (402, openai("x"), {"headers": {"retry-after": "20"}}, K.QUOTA, "x"),
+    (402, openai("x"), {"headers": {"retry-after": "20"}}, K.THROTTLED, "x"),
+    (
+        429,
+        openai("credit_balance_exhausted", "insufficient_quota"),
+        {},
+        K.QUOTA,
+        "credit_balance_exhausted",
+    ),
+    (
+        429,
+        openai("project_spend_limit_exceeded", "insufficient_quota"),
+        {},
+        K.QUOTA,
+        "project_spend_limit_exceeded",
+    ),
+    (429, openai("quota_exceeded"), {}, K.QUOTA, "quota_exceeded"),
+    (402, anthropic("billing_error"), {}, K.QUOTA, "billing_error"),
+    (429, anthropic("rate_limit_error"), {}, K.THROTTLED, "rate_limit_error"),
+    (
+        429,
+        anthropic("rate_limit_error", details={"error_code": "enforced_spend_limit_reached"}),
+        {},
+        K.QUOTA,
+        "rate_limit_error",
+    ),
+    (
+        400,
+        anthropic("invalid_request_error", "Your credit balance is too low to access it."),
+        {},
+        K.QUOTA,
+        "invalid_request_error",
+    ),
+    (
+        400,
+        anthropic("invalid_request_error", "You have reached your specified API usage limits."),
+        {},
+        K.QUOTA,
+        "invalid_request_error",
+    ),
+    (
+        400,
+        anthropic("invalid_request_error", "max_tokens: your credit balance is too low"),
+        {},
+        K.REJECTED,
+        "invalid_request_error",
+    ),
+    (429, google("RESOURCE_EXHAUSTED"), {}, K.THROTTLED, "RESOURCE_EXHAUSTED"),
+    (402, google("RESOURCE_EXHAUSTED"), {}, K.QUOTA, "RESOURCE_EXHAUSTED"),
+    (503, google("UNAVAILABLE"), {}, K.OVERLOADED, "UNAVAILABLE"),
+    (429, openai("429", message="Please retry after 60 seconds."), {}, K.THROTTLED, ""),
     (429, openai(message="insufficient quota for this minute"), {}, K.THROTTLED, ""),
     (429, b"insufficient_quota", {}, K.THROTTLED, ""),
     (429, b"", {}, K.THROTTLED, ""),
@@ -145,7 +205,8 @@ def test_messages(body: bytes, message: str) -> None:
         ({"retry-after": "inf"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": ""}, None),
-        ({"retry-after": "999999999"}, 86_400.0),
+        ({"retry-after": "999999999"}, 3600.0),
+        ({"retry-after-ms": "999999999"}, 3600.0),
         ({"retry-after-ms": "250"}, 0.25),
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"retry-after-ms": "x", "retry-after": "9"}, 9.0),
@@ -170,7 +231,44 @@ def test_only_what_is_waited_for_carries_a_wait() -> None:
     assert classified(503, headers=headers).retry_after == 5.0
     assert classified(500, headers=headers).retry_after == 5.0
     assert classified(400, headers=headers).retry_after is None
-    assert classified(402, headers=headers).retry_after is None
+    assert classified(402, headers=headers).retry_after == 5.0
+
+
+@pytest.mark.parametrize(
+    ("details", "headers", "seconds"),
+    [
+        ([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "36s"}], {}, 36.0),
+        ([{"violations": []}, {"retryDelay": "0.5s"}], {}, 0.5),
+        ([{"retryDelay": "36s"}], {"retry-after": "7"}, 7.0),
+        ([{"retryDelay": "999999s"}], {}, failures.MAX_RETRY_AFTER),
+        ([{"retryDelay": "soon"}], {}, None),
+        ([{"retryDelay": 36}, "x", None], {}, None),
+    ],
+)
+def test_google_says_in_the_body_how_long_to_wait(
+    details: list[Any], headers: dict[str, str], seconds: float | None
+) -> None:
+    body = google("RESOURCE_EXHAUSTED", *details)
+    failure = classified(429, body, headers=headers)
+    assert (failure.kind, failure.retry_after) == (K.THROTTLED, seconds)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "doubtful"),
+    [
+        (429, openai("insufficient_quota", "insufficient_quota"), True),
+        (429, openai("quota_exceeded"), True),
+        (429, openai("credit_balance_exhausted", "insufficient_quota"), False),
+        (402, openai("insufficient_quota"), False),
+        (402, b"", False),
+        (400, anthropic("invalid_request_error", "Your credit balance is too low."), False),
+        (429, openai("rate_limit_exceeded"), False),
+    ],
+)
+def test_what_may_also_mean_a_limit_that_passes_is_marked(
+    status: int, body: bytes, doubtful: bool
+) -> None:
+    assert classified(status, body).doubtful is doubtful
 
 
 def test_a_redirect_says_where_to() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ def decided(given: Failure, **situation: Any) -> Decision:
 
 
 PAUSED = Pause("why", "what was said")
+REFUSED = replace(PAUSED, refusals=3)
 FAILED = Fail("why")
 UNREACHED = failure(K.ERROR, reached=False)
 
@@ -45,11 +47,13 @@ TABLE: list[tuple[Failure, dict[str, Any], Decision]] = [
     (failure(K.THROTTLED), {"elapsed": 1e6}, Again(0.25, counts=False, elapses=False)),
     (failure(K.THROTTLED), {"size": 20}, Again(0.25, counts=False, elapses=False)),
     # Nothing wrong with the items.
-    (failure(K.QUOTA), {}, PAUSED),
-    (failure(K.QUOTA), {"succeeded_before": False, "attempts": 9}, PAUSED),
-    (failure(K.QUOTA), {"size": 20}, PAUSED),
-    (failure(K.ACCESS), {"succeeded_before": False}, PAUSED),
-    (failure(K.ACCESS), {"succeeded_before": False, "size": 20}, PAUSED),
+    (failure(K.QUOTA), {}, REFUSED),
+    (failure(K.QUOTA), {"succeeded_before": False, "attempts": 9}, REFUSED),
+    (failure(K.QUOTA), {"size": 20}, REFUSED),
+    (failure(K.QUOTA, doubtful=True), {"succeeded_before": False}, replace(REFUSED, lasting=1.0)),
+    (failure(K.QUOTA, doubtful=True), {}, replace(REFUSED, lasting=65.0)),
+    (failure(K.ACCESS), {"succeeded_before": False}, REFUSED),
+    (failure(K.ACCESS), {"succeeded_before": False, "size": 20}, REFUSED),
     # A key that worked before: this item again, then failed.
     (failure(K.ACCESS), {}, Again(0.25, counts=True, elapses=True)),
     (failure(K.ACCESS), {"attempts": 5}, FAILED),

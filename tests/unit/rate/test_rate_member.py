@@ -197,6 +197,20 @@ def test_overload_is_knocked_at_more_and_more_seldom() -> None:
     assert one.wait(now + 2.1, 0) == pytest.approx(0.5)
 
 
+def test_a_spent_quota_is_knocked_at_seldom() -> None:
+    one, now, waits = member(), 100.0, []
+    for _ in range(7):
+        one.sent(now, 0, 1.0)
+        one.ended(now + 0.1, CallReport(Outcome.QUOTA, now), 1)
+        one.ended(now + 0.1, CallReport(Outcome.QUOTA, now), 1)  # was out with it
+        wait = one.wait(now + 0.1, 0)
+        assert wait is not None
+        waits.append(round(wait, 3))
+        now += 0.1 + wait
+        one.apply(now, orders(now))
+    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+
+
 def test_calls_that_were_out_when_a_pause_began_do_not_lengthen_it() -> None:
     one = member()
     for _ in range(20):

@@ -37,7 +37,8 @@ BIN, MANY = 0.02, 200
 """Calls of so many seconds share an entry of a report that would have more entries than MANY. A
 report tells of whole bins, so that the next one goes on where it ended."""
 OVERLOAD_PAUSE, OVERLOAD_PAUSE_MAX = 0.5, 30.0
-QUOTA_PAUSE = 0.5
+QUOTA_PAUSE, QUOTA_PAUSE_MAX = 0.5, 8.0
+"""Seconds of the first pause, and the most: it doubles until something passes."""
 LONG_PAUSE = 3.0
 """Seconds of a pause that is told of as one where a limit is known: shorter ones belong to it."""
 
@@ -75,7 +76,7 @@ class Member:
         self._log: deque[_Call] = deque()
         self._open: dict[float, list[_Call]] = {}
         self._in_a_row = 0
-        self._overloads = 0
+        self._overloads = self._spent = 0
         self._settle = SETTLE
         self._retry_at = 0.0
         self._completed, self._busy = 0, 0.0
@@ -140,7 +141,7 @@ class Member:
         elif not report.reached or report.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
             self._overloaded(now, report)
         else:
-            self._in_a_row = self._overloads = 0
+            self._in_a_row = self._overloads = self._spent = 0
             self._completed += 1
             self._busy += now - report.sent_at
 
@@ -229,7 +230,9 @@ class Member:
         delay = now - report.sent_at
         self._settle = min(SETTLE_MOST, max(SETTLE, 1.5 * delay, 0.95 * self._settle))
         if report.outcome is Outcome.QUOTA:
-            self._pause(now, QUOTA_PAUSE)
+            if report.sent_at > self._paused_at:
+                self._pause(now, min(QUOTA_PAUSE * 2.0**self._spent, QUOTA_PAUSE_MAX))
+                self._spent += 1
         elif report.retry_after is not None:
             # The far side counts from when it decided, which is nearer to when this was sent.
             self._retry_at = max(self._retry_at, report.sent_at + report.retry_after)

@@ -63,7 +63,7 @@ def unknown_model(model: str) -> Refusal:
 def quota_spent() -> Refusal:
     """429 that no waiting cures."""
     message = "You exceeded your current quota; check your plan and billing details."
-    return Refusal(429, "insufficient_quota", "insufficient_quota", message, Fault.QUOTA)
+    return Refusal(429, "insufficient_quota", "credit_balance_exhausted", message, Fault.QUOTA)
 
 
 def server_error() -> Refusal:

@@ -28,12 +28,7 @@ from penstock.work.types import CallResult, Failure, FailureKind, Output, Proces
 
 log = logging.getLogger(__name__)
 
-REFUSALS = 3
-"""So many refusals in a row (key, model, quota) are not the items' fault: the job pauses."""
 REFUSAL_PAUSE = 0.5
-QUOTA_SPAN = 1.0
-"""Some servers say "insufficient quota" when a minute's limit is used up; it is believed when it
-still stands after so many seconds."""
 
 _OUTCOMES = {
     FailureKind.THROTTLED: Outcome.THROTTLED,
@@ -191,30 +186,23 @@ class Attempts:
             case retry.Split(after=after):
                 for half in halves(group):
                     self._again(half, now + after)
-            case retry.Pause(reason=reason, message=message):
-                await self._pause_or_wait(group, failure, reason, message, now)
+            case retry.Pause() as pause:
+                await self._pause_or_wait(group, pause, now)
             case retry.Fail(reason=reason):
                 for item in group:
                     item.attempts += 1
                     self._fail(item, reason, failure.message)
 
     async def _pause_or_wait(
-        self, group: Sequence[WorkItem], failure: Failure, reason: str, message: str, now: float
+        self, group: Sequence[WorkItem], pause: retry.Pause, now: float
     ) -> None:
         if self._refusals == 0:
             self._refused_since = now
         self._refusals += 1
         self._again(group, now + REFUSAL_PAUSE)
-        match failure.kind:
-            case FailureKind.ACCESS:
-                believed = self._refusals >= REFUSALS
-            case FailureKind.QUOTA:
-                lasting = now - self._refused_since >= QUOTA_SPAN
-                believed = self._refusals >= REFUSALS and lasting
-            case _:
-                believed = True
-        if believed:
-            await self._pause(reason, message)
+        lasted = now - self._refused_since
+        if self._refusals >= pause.refusals and lasted >= pause.lasting:
+            await self._pause(pause.reason, pause.message)
 
     def _again(self, group: Sequence[WorkItem], at: float) -> None:
         self._stats.retries += 1

@@ -14,14 +14,15 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from penstock import jsons
-from penstock.rate.headers import number
+from penstock.rate.headers import number, parse_reset
+from penstock.rate.told import LONGEST
 from penstock.secrets import mask
 from penstock.text import storable
 from penstock.work.types import Failure, FailureKind
 
 MAX_MESSAGE = 500
-MAX_RETRY_AFTER = 86_400.0
-"""Seconds; whoever asks for more than a day has made a mistake."""
+MAX_RETRY_AFTER = LONGEST
+"""Seconds; some say a day where a minute is meant, so after an hour they are asked again."""
 
 CUT_OFF = "answer cut off at max tokens"
 FILTERED = "stopped by the content filter"
@@ -32,7 +33,19 @@ REFUSED = "refused by the model"
 TOO_LARGE = "answer too large"
 UNEXPECTED = "answer not as expected"
 
-_QUOTA_WORDS = {"insufficient_quota", "billing_hard_limit_reached"}
+_QUOTA_WORDS = {
+    "billing_error",
+    "billing_hard_limit_reached",
+    "credit_balance_exhausted",
+    "enforced_spend_limit_reached",
+    "organization_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "project_spend_limit_exceeded",
+}
+_DOUBTFUL_QUOTA_WORDS = {"insufficient_quota", "quota_exceeded"}
+"""Out of money at some vendors; at others a limit by the minute or the day is a quota, too."""
+_QUOTA_MESSAGES = ("your credit balance is too low", "you have reached your specified ")
+"""How messages begin that come with 400 and the words of a wrong request (Anthropic)."""
 _ACCESS_WORDS = {"invalid_api_key", "model_not_found"}
 _OVERLOADED = {503, 529}
 _AGAIN = {408, 409, 425}
@@ -60,6 +73,8 @@ def classify(
     """
     error = _read_error(body)
     wait = retry_after(headers, now)
+    if wait is None:
+        wait = error.wait
     kind = _kind(status, error, waits=wait is not None, models=models)
     word = error.code or error.type
     reason = f"HTTP {status} {word}" if word else f"HTTP {status}"
@@ -75,6 +90,7 @@ def classify(
         clean(message, secrets),
         retry_after=wait if kind in waiting else None,
         status=status,
+        doubtful=kind is FailureKind.QUOTA and _is_doubtful(status, error),
     )
 
 
@@ -131,17 +147,32 @@ def clean(text: str, secrets: Iterable[str] = ()) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Error:
+    """wait: seconds that the body asks to wait."""
+
     code: str | None = None
     type: str | None = None
+    detail: str | None = None
     message: str = ""
+    wait: float | None = None
+
+    @property
+    def words(self) -> set[str | None]:
+        """The short ones."""
+        return {self.code, self.type, self.detail}
 
 
 def _kind(status: int, error: _Error, *, waits: bool, models: bool) -> FailureKind:
-    words = {error.code, error.type}
-    # Some vendors call a limit by the minute a quota as well; then they say when it is over.
-    limit = status == 429 and waits
-    if status == 402 or (status < 500 and words & _QUOTA_WORDS and not limit):
+    words = error.words
+    # Some vendors call a limit by the minute a quota as well, or ask to pay for what passes (402 of
+    # OpenRouter, while calls in flight hold the credit); then they say when it is over.
+    limit = status in (402, 429) and waits
+    spent = status == 402 or bool(words & (_QUOTA_WORDS | _DOUBTFUL_QUOTA_WORDS))
+    if status == 400:
+        spent |= error.message.lower().startswith(_QUOTA_MESSAGES)
+    if spent and status < 500 and not limit:
         return FailureKind.QUOTA
+    if status == 402:
+        return FailureKind.THROTTLED
     if status == 429:
         # OpenAI says so, with 429, of a request larger than a minute's tokens: waiting is vain.
         too_large = error.message.lower().startswith("request too large")
@@ -159,8 +190,13 @@ def _kind(status: int, error: _Error, *, waits: bool, models: bool) -> FailureKi
     return FailureKind.REJECTED
 
 
+def _is_doubtful(status: int, error: _Error) -> bool:
+    sure = status == 402 or error.words & _QUOTA_WORDS
+    return not sure and bool(error.words & _DOUBTFUL_QUOTA_WORDS)
+
+
 def _read_error(body: bytes) -> _Error:
-    """Code, type and message of an error body, as OpenAI, Ollama, Google, RFC 9457 … write it."""
+    """What an error body says, as OpenAI, Anthropic, Google, Ollama, RFC 9457 … write it."""
     text = body[:_READ].decode("utf-8", "replace")
     try:
         value = jsons.loads(body) if len(body) <= _READ else None
@@ -173,11 +209,24 @@ def _read_error(body: bytes) -> _Error:
     error = value.get("error")
     inner: dict[str, Any] = error if isinstance(error, dict) else value
     message = error if isinstance(error, str) else _first(inner, "message", "detail", "title")
+    details = inner.get("details")
     return _Error(
         code=_word(inner.get("code")) or _word(inner.get("status")),
         type=_word(inner.get("type")),
+        detail=_word(details.get("error_code")) if isinstance(details, dict) else None,
         message=text if message is None else message,
+        wait=_delay(details),
     )
+
+
+def _delay(details: Any) -> float | None:
+    """Seconds of google.rpc.RetryInfo, where Google says what others say in Retry-After."""
+    for detail in details if isinstance(details, list) else []:
+        told = detail.get("retryDelay") if isinstance(detail, dict) else None
+        seconds = parse_reset(told) if isinstance(told, str) else None
+        if seconds is not None:
+            return min(seconds, MAX_RETRY_AFTER)
+    return None
 
 
 def _first(value: dict[str, Any], *names: str) -> str | None:

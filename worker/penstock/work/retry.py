@@ -10,6 +10,10 @@
 | REJECTED, TEMPLATE | fail; a call of several items is split, so that only the bad one fails |
 | ERROR, OVERLOADED, TIMEOUT, INVALID | again, up to maxAttempts calls and maxElapsed seconds |
 
+To pause a job takes more than one answer: the same several times in a row. Where a quota may be a
+limit that passes, as some vendors call it, it has to stand for more than a minute if anything has
+succeeded before.
+
 A call that never reached the server (nobody listens there) says nothing about the item, so it costs
 neither an attempt nor time; the job pauses when the server has been away for maxElapsed. While
 nothing has ever succeeded, maxAttempts such calls are enough: the address is wrong, or the server
@@ -30,6 +34,12 @@ BASE = 0.5
 OVERLOADED_BASE = 2.0
 """Seconds of the first backoff; it doubles with every attempt. Who is overloaded gets longer."""
 CAP = 30.0
+
+REFUSALS = 3
+"""So many refusals in a row (key, model, quota) are not the items' fault: the job pauses."""
+QUOTA_SPAN, DOUBT_SPAN = 1.0, 65.0
+"""Seconds for which a quota has to be refused to be believed spent, where what was said is also
+said of a minute's limit by some: while nothing has succeeded yet, and later."""
 
 _SPLIT_AFTER = {FailureKind.TIMEOUT: 2, FailureKind.INVALID: 2}
 """Attempts of a call of several items before it is split: its size may well be the cause. The
@@ -65,10 +75,16 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing is wrong with the items: pause the whole job. Costs no attempt."""
+    """Nothing is wrong with the items: pause the whole job. Costs no attempt.
+
+    refusals, lasting: once the same was said so many times in a row, over so many seconds; until
+    then the items are tried again.
+    """
 
     reason: str
     message: str
+    refusals: int = 1
+    lasting: float = 0.0
 
 
 Decision = Again | Split | Fail | Pause
@@ -98,9 +114,12 @@ def decide(
             after = _asked(failure, backoff(1, jitter))
             return Again(after, counts=False, elapses=False)
         case FailureKind.QUOTA:
-            return Pause(failure.reason, failure.message)
+            lasting = 0.0
+            if failure.doubtful:
+                lasting = DOUBT_SPAN if succeeded_before else QUOTA_SPAN
+            return Pause(failure.reason, failure.message, REFUSALS, lasting)
         case FailureKind.ACCESS if not succeeded_before:
-            return Pause(failure.reason, failure.message)
+            return Pause(failure.reason, failure.message, REFUSALS)
         case FailureKind.REJECTED | FailureKind.TEMPLATE:
             return Split() if size > 1 else Fail(failure.reason)
     if not failure.reached:

@@ -54,6 +54,7 @@ class Failure:
         (`HTTP 400 invalid_request_error`). message: what the server said, at most 500 characters,
         never a secret. retry_after: seconds the server asked to wait. status: HTTP status if any.
     reached: False when the call surely never got to the server (no such host, nobody listens).
+    doubtful: what it says may also mean something that passes by itself.
     """
 
     kind: FailureKind
@@ -62,6 +63,7 @@ class Failure:
     retry_after: float | None = None
     status: int | None = None
     reached: bool = True
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
