@@ -83,6 +83,18 @@ def test_now_is_what_holds_now_and_the_end_tells_of_all_of_it() -> None:
     assert holding.over_all([now]) == KNEE
 
 
+def test_a_worker_that_rests_speaks_for_nobody() -> None:
+    stats = WorkerStats()
+    stats.waiting[Hold.PACE] += 60.0
+    assert snapshot(stats)["heldBack"] == LIMIT
+    for _ in range(20):
+        stats.waiting[Hold.REST] += 1.0
+        now = snapshot(stats)
+    assert now["heldBack"] == ""
+    stats.waiting[Hold.PACE] += 9.0
+    assert snapshot(stats)["heldBack"] == LIMIT
+
+
 def test_waits_and_computing_come_to_the_time_that_passed() -> None:
     stats, began = WorkerStats(), WorkerStats.begin()
     since = WorkerStats.begin()

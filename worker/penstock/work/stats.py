@@ -106,12 +106,15 @@ class WorkerStats:
         }
 
     def _holds(self, explain: Callable[[Hold], str]) -> str:
-        """What holds the speed back now; notes how long each thing did so far, and its words."""
+        """What holds the speed back now; notes how long each thing did so far, and its words. Empty
+        for a worker that mostly rests: those that do it all know what holds them back."""
         for reason, seconds in {**self.waiting, CPU: time.process_time() - self._cpu}.items():
             new = seconds - self._held.get(reason, (0.0, ""))[0]
             self._recent[reason] = RECENT * self._recent[reason] + new
             if new > 0:
                 self._held[reason] = seconds, IN_WORDS.get(reason) or explain(Hold(reason))
+        if 2 * self._recent[Hold.REST] > sum(self._recent.values()):
+            return ""
         reason = holding.most(self._recent)
         return self._held[reason][1] if reason else ""
 
