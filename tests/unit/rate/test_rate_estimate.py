@@ -112,7 +112,7 @@ def after_a_long_block(began: float, ended: float, first: float, calls: int) -> 
     for number in range(calls):
         journal.admit(first + (began - first) * number / calls, 1.0)
     limit = LimitEstimate()
-    limit.begin(journal, Episode(began, ended, 9, journal.total, 100.0))
+    limit.begin(journal, Episode(began, ended, ended, 9, journal.total, 100.0))
     return limit
 
 

@@ -22,7 +22,7 @@ def overrun(limiter: Limiter, paces: list[float], seconds: float) -> tuple[Journ
         if limiter.wait(now, 1) == 0:
             limiter.take(now, 1)
             if refusals:
-                marks.append(Mark(now, journal.total, long=False))
+                marks.append(Mark(now, journal.total, long=False, began=now))
                 refusals, turn = 0, turn + 1
             journal.admit(now, 1)
         else:
@@ -45,7 +45,7 @@ def burst_and_echo(seconds: float, calls: int, grain: float) -> tuple[Journal, l
         if limiter.wait(now, grain) == 0:
             limiter.take(now, grain)
             if blocked and (not marks or now - marks[-1].at > seconds / 5):
-                marks.append(Mark(now, journal.total, long=False))
+                marks.append(Mark(now, journal.total, long=False, began=now))
             journal.admit(now, grain)
             blocked = False
         else:
@@ -88,7 +88,11 @@ def test_few_marks_show_nothing() -> None:
 
 
 def test_an_account_is_the_line_through_the_marks_and_how_far_they_stray() -> None:
-    marks = [Mark(0, 0, long=False), Mark(5, 40, long=False), Mark(10, 100, long=False)]
+    marks = [
+        Mark(0, 0, long=False, began=0),
+        Mark(5, 40, long=False, began=5),
+        Mark(10, 100, long=False, began=10),
+    ]
     rate, stray = account(marks)
     assert rate == pytest.approx(10.0)
     assert stray == pytest.approx(10.0)
@@ -110,4 +114,4 @@ def test_an_account_is_the_line_through_the_marks_and_how_far_they_stray() -> No
 def test_when_a_block_is_longer_than_a_bucket_takes(
     seconds: float, pace: float, grain: float, long: bool
 ) -> None:
-    assert Episode(100.0, 100.0 + seconds, 5, 50.0, pace).is_long(grain) is long
+    assert Episode(100.0, 100.0 + seconds, 100.0 + seconds, 5, 50.0, pace).is_long(grain) is long

@@ -191,7 +191,7 @@ class Dimension:
         self.episodes += 1
         if self.journal.first is None:  # refused from the first call on: others use it, too
             return
-        self._latest.append(Mark(at, self.journal.total, episode.is_long(self.grain)))
+        self._latest.append(episode.mark(self.grain))
         if self.passive:
             return
         if self.starting:

@@ -17,10 +17,10 @@ would have let something through."""
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """began, ended: times of the first refusal and of the first admission after it. shut: until when
-    it is known that nothing would have passed, by the last refusal or what it told to wait; what
-    follows may have been nothing to send. refusals: in between. total: units admitted until then.
-    pace: units a second that were sent at."""
+    """began, ended: times of the first refusal and of the first admission after it. shut: until
+    when it is known that nothing would have passed, by the last refusal or what it told to wait;
+    what follows may have been nothing to send. refusals: in between. total: units admitted until
+    then. pace: units a second that were sent at."""
 
     began: float
     shut: float
@@ -34,14 +34,20 @@ class Episode:
         calls_a_second = max(self.pace / grain, 0.1)
         return self.shut - self.began > max(LONG, LONG_CALLS / calls_a_second)
 
+    def mark(self, grain: float) -> Mark:
+        """What is remembered of it."""
+        return Mark(self.ended, self.total, self.is_long(grain), self.began)
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A resumption that is remembered: when, units admitted until then, after a long episode?"""
+    """A resumption that is remembered: when, units admitted until then, after a long episode? And
+    when that episode began."""
 
     at: float
     total: float
     long: bool
+    began: float
 
 
 def account(marks: Sequence[Mark]) -> tuple[float, float]:

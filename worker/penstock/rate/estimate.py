@@ -28,8 +28,8 @@ STRAY = 0.3
 SHORTEST, FEWEST = 1.5, 16.0
 """Seconds, and calls at the pace, from which on two resumptions measure."""
 UNDERUSED, WELL_USED = 2.0, 0.75
-"""Calls by which a far side may have saved up while the pace lay below its limit, or while less than
-this part of the pace was sent."""
+"""Calls by which a far side may have saved up while the pace lay below its limit, or while less
+than this part of the pace was sent."""
 CLEARING = 0.6
 """Of the doubt about a window's length, which whole seconds of Retry-After blur, is left after each
 episode."""
@@ -86,6 +86,7 @@ class LimitEstimate:
         self._seen: deque[Mark] = deque(maxlen=MARKS)
         self._strikes = 0
         self._blur = 0.0
+        self._shut = 0.0  # seconds of the block that showed the window
         self._overflowed = float("-inf")
 
     @property
@@ -128,6 +129,8 @@ class LimitEstimate:
             a_window = episode.is_long(self.grain) and seconds < LONGEST
             if a_window and abs(episode.total / seconds / self.rate - 1) < 0.2:
                 self._first_window(journal, episode)
+        elif self._blur > SURE and self._cleared_window(journal, episode):
+            pass
         elif episode.is_long(self.grain):
             self._by_block(journal, episode)
         elif self.window is None and self._found_window(journal, episode):
@@ -145,6 +148,7 @@ class LimitEstimate:
         """A window that is full for long, and whose first admission was the first of all."""
         assert journal.first is not None
         seconds = episode.ended - journal.first
+        self._shut = episode.shut - episode.began
         if seconds < LONGEST:
             self.window, units = seconds, episode.total
             self._blur = 0.6 / seconds  # Retry-After comes in whole seconds
@@ -173,12 +177,24 @@ class LimitEstimate:
         self._restart(rate, doubt)
 
     def _found_window(self, journal: Journal, episode: Episode) -> bool:
-        here = Mark(episode.ended, episode.total, long=False)
-        found = window.find(journal, _spread(self._seen, here), self.grain)
+        marks = _spread(self._seen, episode.mark(self.grain))
+        found = window.find(journal, marks, self.grain)
         if found is None:
             return False
         self.window, self.rate = found.seconds, found.units / found.seconds
         self.doubt, self.floor = 0.02, 0.0
+        return True
+
+    def _cleared_window(self, journal: Journal, episode: Episode) -> bool:
+        """How long the window is that only one block told of: another refusal tells more."""
+        if self.window is None:
+            return False
+        both = self._seen[-1], episode.mark(self.grain)
+        found = window.common(journal, both, self.grain, self._shut, self.window)
+        if found is None:
+            return False
+        self.window, self.rate = found.seconds, found.units / found.seconds
+        self.doubt, self.floor, self._blur = 0.02, 0.0, 0.0
         return True
 
     def _check_floor(self, episode: Episode, pace: Pace) -> None:
@@ -197,7 +213,7 @@ class LimitEstimate:
         lately = units / max(episode.began - before.at, 1e-3)
         # Where a bucket may have overflowed meanwhile, the limit lies between what was admitted and
         # the pace at which it was refused.
-        spare = UNDERUSED * self.grain
+        spare = max(UNDERUSED * self.grain, SURE * units)
         if self.window is None and pace.step and _saved(journal, before, episode, lately) > spare:
             rate = min(pace.last, max(lately, self.floor, pace.last / (1 + 0.6 * pace.step)))
             floor = self.floor
@@ -255,9 +271,8 @@ class LimitEstimate:
         self._marks.clear()
 
     def _mark(self, episode: Episode) -> None:
-        mark = Mark(episode.ended, episode.total, episode.is_long(self.grain))
-        self._marks.append(mark)
-        self._seen.append(mark)
+        self._marks.append(episode.mark(self.grain))
+        self._seen.append(episode.mark(self.grain))
 
 
 def _spread(marks: Sequence[Mark], last: Mark) -> list[Mark]:

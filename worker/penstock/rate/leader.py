@@ -31,7 +31,10 @@ ROOM = 1.3
 """Of the calls in flight that the pace needs."""
 CALM = 3.0
 """Seconds after an episode in which members sync often."""
-FIRST_PROBE, LAST_PROBE, PROBE_GROWTH = 0.05, 1.0, 1.6
+FIRST_PROBE, LAST_PROBE, PROBE_GROWTH, PROBE_PART = 0.05, 1.0, 1.6, 0.06
+"""Seconds between two single calls while nothing passes: at first, at most, and the part of the
+time that nothing passed which they may be after long. A far side that counts what it refuses, too,
+lets nothing pass until they are seldom enough."""
 FRESH, OLD_DOUBT = 30.0, 0.3
 """Seconds for which what an earlier leader learned is believed, and the doubt about it later: so
 much that a limit which was raised is found in seconds."""
@@ -67,6 +70,7 @@ class Leader:
         self._claiming = frozenset({me})
         self._resume_at = 0.0
         self._probe_at = 0.0
+        self._shut_at = 0.0
         self._tries = 0
         self._in_flight = InFlight(bounds)
         self._completed = 0
@@ -175,9 +179,11 @@ class Leader:
             self._tries = 0
         elif now >= max(self._probe_at + RESULT, self._resume_at):
             self._tries += 1
+            if self._tries == 1:
+                self._shut_at = now
             first = max(FIRST_PROBE, 1 / self.limits.calls_a_second)
-            wait = min(LAST_PROBE, first * PROBE_GROWTH ** min(self._tries, 12))
-            self._probe_at = now + wait
+            last = max(LAST_PROBE, PROBE_PART * (now - self._shut_at))
+            self._probe_at = now + min(last, first * PROBE_GROWTH ** min(self._tries, 24))
 
     def _in_turn(self, now: float, alive: Mapping[str, Report]) -> list[str]:
         """The members by turns of their jobs, the leader first: those of jobs without anything to

@@ -17,6 +17,7 @@ from penstock.rate import explain
 from penstock.rate.bounds import Bounds, CallReport, Outcome
 from penstock.rate.explain import Hold
 from penstock.rate.headers import ResetReader, read_hint
+from penstock.rate.overload import Overload
 from penstock.rate.pacer import Pacer
 from penstock.rate.told import LONGEST, read_orders
 
@@ -36,9 +37,10 @@ SILENCE, SHRINK_EVERY, SHRINK, ALONE_CUT = 2.5, 30.0, 0.9, 0.98
 BIN, MANY = 0.02, 200
 """Calls of so many seconds share an entry of a report that would have more entries than MANY. A
 report tells of whole bins, so that the next one goes on where it ended."""
-OVERLOAD_PAUSE, OVERLOAD_PAUSE_MAX = 0.5, 30.0
+OVERLOADS, OVERLOAD_PAUSE, OVERLOAD_PAUSE_MAX = 3, 0.5, 30.0
 QUOTA_PAUSE, QUOTA_PAUSE_MAX = 0.5, 8.0
-"""Seconds of the first pause, and the most: it doubles until something passes."""
+"""Seconds of the first pause, and the most: it doubles until something passes. OVERLOADS: so many in
+a row, for the first."""
 LONG_PAUSE = 3.0
 """Seconds of a pause that is told of as one where a limit is known: shorter ones belong to it."""
 
@@ -77,6 +79,7 @@ class Member:
         self._open: dict[float, list[_Call]] = {}
         self._in_a_row = 0
         self._overloads = self._spent = 0
+        self._overload = Overload()
         self._settle = SETTLE
         self._retry_at = 0.0
         self._completed, self._busy = 0, 0.0
@@ -101,7 +104,8 @@ class Member:
             self.held = Hold.CALLS if self._active else Hold.REST
             return None
         pause = max(self._resume_at, self._hold_until) - now
-        requests, tokens = self._requests.wait(now), self._tokens.wait(now)
+        requests = max(self._requests.wait(now), self._overload.wait(now))
+        tokens = self._tokens.wait(now)
         wait = max(pause, requests, tokens)
         if wait <= 0:
             return 0.0
@@ -114,6 +118,7 @@ class Member:
     def sent(self, now: float, tokens: int, jitter: float) -> None:  # noqa: ARG002
         """A call goes out now that is thought to cost so many tokens."""
         self._requests.take(now, 1.0)
+        self._overload.sent(now)
         self._tokens.take(now, tokens)
         call = _Call(now, tokens)
         self._log.append(call)
@@ -136,6 +141,8 @@ class Member:
             self._tokens.give_back(report.tokens - report.used_tokens)
         if report.headers:
             self._read(now, report.headers)
+        if report.reached and report.outcome in (Outcome.OK, Outcome.OVERLOADED):
+            self._overload.ended(now, refused=report.outcome is Outcome.OVERLOADED)
         if refused:
             self._refused(now, report)
         elif not report.reached or report.outcome in (Outcome.OVERLOADED, Outcome.TIMEOUT):
@@ -241,12 +248,18 @@ class Member:
             self._hold_until = now + (ALONE if self._alone else HOLD)
 
     def _overloaded(self, now: float, report: CallReport) -> None:
-        """Knock now and then instead of as fast as refusals come back."""
+        """Knock now and then instead of as fast as refusals come back: where nothing else comes. One
+        among others tells of no need to wait, unless it says so; then it does to the whole fleet."""
         if report.sent_at <= self._paused_at or report.outcome is Outcome.TIMEOUT:
             return
         self._overloads += 1
-        default = min(OVERLOAD_PAUSE * 2.0 ** (self._overloads - 1), OVERLOAD_PAUSE_MAX)
-        self._pause(now, default if report.retry_after is None else report.retry_after)
+        if report.retry_after is not None:
+            self._pause(now, report.retry_after)
+            self._retry_at = max(self._retry_at, report.sent_at + report.retry_after)
+            self.urgent = True
+        elif self._overloads >= OVERLOADS:
+            doubled = OVERLOAD_PAUSE * 2.0 ** (self._overloads - OVERLOADS)
+            self._pause(now, min(doubled, OVERLOAD_PAUSE_MAX))
 
     def _pause(self, now: float, seconds: float) -> None:
         self._paused_at = now

@@ -7,6 +7,7 @@ window is needed. Pure; times are seconds of one clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,10 @@ from penstock.rate.journal import Journal
 SHORTEST, LONGEST = 0.8, 62.0
 STEP, FINE_STEP, FINE_STEPS = 1.025, 0.004, 5
 FEWEST = 4
+NEARLY = 1.5, 0.01
+"""Calls, and part of them, by which numbers may differ that count as the same."""
+BLUR = 1.1
+"""Seconds by which a resumption may come late."""
 JUST_BEFORE = 1e-6
 CLEARLY = 0.5
 """Of the bucket's error: by so much a window has to explain the refusals better."""
@@ -51,6 +56,35 @@ def find(journal: Journal, marks: Sequence[Mark], grain: float) -> Window | None
     if error + 2 < CLEARLY * bucket and calls >= 8 and error < 0.1 * calls:
         return Window(best, units)
     return None
+
+
+def common(
+    journal: Journal, marks: tuple[Mark, Mark], grain: float, shortest: float, known: float
+) -> Window | None:
+    """The window over which the same number was admitted before both resumptions, where it is known
+    that there is a window: of those that fit the one nearest to what is known of it, in seconds,
+    and none below `shortest`. grain: units of a call.
+
+    In a window that slides, that number had been admitted when the refusals began, too; one that
+    is fixed went by a whole number of times between the resumptions.
+    """
+    fit: list[float] = []
+    seconds = max(SHORTEST, shortest)
+    while seconds < LONGEST:
+        error, units = _error(journal, marks, seconds)
+        slack = NEARLY[0] * grain + NEARLY[1] * units
+        full = [journal.between(mark.began - seconds, mark.began) for mark in marks]
+        slides = all(abs(before - units) <= slack for before in full)
+        apart = marks[1].at - marks[0].at
+        off = abs(apart - seconds * max(1, round(apart / seconds)))
+        fits = error <= slack and units >= FEWEST * grain
+        if fits and (slides or off <= BLUR):
+            fit.append(seconds)
+        seconds *= 1 + FINE_STEP
+    if not fit:
+        return None
+    best = min(fit, key=lambda seconds: abs(math.log(seconds / known)))
+    return Window(best, _error(journal, marks, best)[1])
 
 
 def _best(

@@ -1,0 +1,74 @@
+"""A far side that says it is overloaded (503, 529): slower, if that helps.
+
+Unlike a 429 this measures no limit. Some answers of this kind come from one machine of many, or on
+their way, whatever the pace: nothing is gained by going slower then. So the pace is cut to a little
+less than what passed when their share is large, rises again when it is small, and is let go when a
+cut did not make it smaller. Pure; seconds of one clock.
+"""
+
+from __future__ import annotations
+
+import math
+
+from penstock.rate.pacer import Pacer
+
+SPAN, FEW = 1.0, 40
+"""Seconds and calls over which the share is taken, at least."""
+TOLERATED, ABOVE, FORGET = 0.1, 1.5, 0.98
+"""Share of the calls that may end like that. Where a cut does not help, ABOVE the share there is;
+that is forgotten a little with each span."""
+CUT, RISE, MOST_RISE, HELPED = 0.9, 1.1, 2.0, 0.8
+"""Of what passed, once the share is too large; of the pace, with each second in which it is not, and
+at once at the most; of the share before a cut, where the cut has helped."""
+FREE = 1.3
+"""Times what is sent: a pace so high holds nothing back."""
+
+
+class Overload:
+    """One worker's pace before an overloaded far side; none at first."""
+
+    def __init__(self) -> None:
+        self._pacer = Pacer()
+        self._began: float | None = None
+        self._passed = self._refused = 0
+        self._tolerated = TOLERATED
+        self._cut_at: float | None = None
+
+    @property
+    def slow(self) -> bool:
+        """Whether it holds calls back."""
+        return not math.isinf(self._pacer.rate)
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next call may go."""
+        return self._pacer.wait(now) if self.slow else 0.0
+
+    def sent(self, now: float) -> None:
+        """A call goes out."""
+        self._pacer.take(now, 1.0)
+
+    def ended(self, now: float, *, refused: bool) -> None:
+        """A call was answered; refused: by a far side that is overloaded."""
+        if self._began is None:
+            self._began = now
+        self._refused += refused
+        self._passed += not refused
+        seconds, calls = now - self._began, self._passed + self._refused
+        if seconds < SPAN or calls < FEW:
+            return
+        share = self._refused / calls
+        if share <= self._tolerated:
+            self._cut_at = None
+            self._pacer.rate *= min(RISE**seconds, MOST_RISE)
+            if self._pacer.rate > FREE * calls / seconds:
+                self._pacer.rate = math.inf
+        elif self._cut_at is None or share < HELPED * self._cut_at:
+            self._cut_at = share
+            if self._passed:  # where nothing passes there is no pace to find
+                self._pacer.rate = CUT * self._passed / seconds
+        else:
+            self._cut_at = None
+            self._tolerated = min(1.0, ABOVE * share)
+            self._pacer.rate = math.inf
+        self._tolerated = max(TOLERATED, FORGET * self._tolerated)
+        self._began, self._passed, self._refused = now, 0, 0
