@@ -57,7 +57,7 @@ check: $(STAMP) ## lint, format, types, layers, pins
 	$(BIN)/python tools/check_requirements.py
 
 .PHONY: bench
-bench: $(STAMP) ## measure everything beside plain scripts, ten minutes; writes bench/results.md
+bench: $(STAMP) ## measure everything beside plain scripts, twenty minutes; writes bench/results.md
 	$(BIN)/python -m bench
 	@echo "Rate control beside other clients, in real time, is a bench of its own: make bench-live"
 

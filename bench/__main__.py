@@ -3,7 +3,7 @@
     python -m bench [--long] [--only plan loop] [--rounds 3]
 
 prints the table and, when nothing was left out, writes it to bench/results.md (--long:
-bench/results-long.md). About ten minutes; --long about half an hour more.
+bench/results-long.md). About twenty minutes; --long about half an hour more.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bench import (
     products,
     report,
     stragglers,
+    sweep,
 )
 from bench.report import Row
 
@@ -43,6 +44,7 @@ MEASUREMENTS: dict[str, Callable[[int], list[Row]]] = {
     "movies": lambda _: movies.measure(),
     "products": lambda _: products.measure(),
     "stragglers": lambda _: stragglers.measure(),
+    "sweep": lambda _: sweep.measure(),
 }
 LONG: dict[str, Callable[[int], list[Row]]] = {
     "memory": lambda _: memory.measure(many=memory.LONG),
