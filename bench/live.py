@@ -39,7 +39,8 @@ class FarSide:
     """A provider. options: of `penstock simulate`. best: calls a second that it can take.
 
     items: for Penstock. burst: calls that it lets through at once at the start, on top of `best`.
-    window: seconds of its window, 0 where it has none. seconds: for the peers.
+    window: seconds of its window, 0 where it has none. seconds: for the peers; two windows, as the
+        first one tells nothing of the rate: it is empty.
     goodput, throttled: what Penstock is to reach after LEARNED, and over the whole run.
     """
 
@@ -144,7 +145,7 @@ FAR_SIDES = {
         2 * RPM,
         RPM,
         window=60.0,
-        seconds=75.0,
+        seconds=119.0,
     ),
     "slots": FarSide(
         "Ollama with 4 slots",
@@ -176,7 +177,7 @@ def theirs(script: str, in_flight: int) -> Contestant:
     """A script of bench/live_peers."""
 
     def run(side: FarSide, url: str, folder: Path) -> Run:
-        items = write_items(folder / "items.jsonl", 4 * RPM)
+        items = write_items(folder / "items.jsonl", 10 * RPM)
         options = ("--in-flight", f"{in_flight}", "--seconds", f"{side.seconds}")
         told = ("--rpm", f"{side.rpm}")
         said = peers.run(script, url, str(items), *options, *told, within=side.seconds + 300)
