@@ -97,5 +97,5 @@ def test_the_rate_is_that_between_the_first_and_the_last_accepted_call() -> None
     stats = Stats()
     assert stats.report()["per_second"] == 0.0
     for now in (100.0, 100.5, 101.0):
-        stats.admitted(now)
+        stats.admitted(now, None)
     assert (stats.report()["seconds"], stats.report()["per_second"]) == (1.0, 2.0)
