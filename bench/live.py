@@ -70,6 +70,7 @@ class Went:
     repeated: int
     seconds: float
     load: float
+    ended: bool = True
 
     @property
     def learned(self) -> float:
@@ -81,8 +82,8 @@ class Went:
         later = "" if self.later is None else f" ({100 * self.later:.1f} % after the first minute)"
         return (
             f"{100 * self.goodput:.1f} %{later} · {100 * self.throttled:.2f} % 429s · "
-            f"{self.lost} lost · {self.repeated} repeated · {self.seconds:.0f} s · "
-            f"load {self.load:.1f}"
+            f"{self.lost} lost · {self.repeated} repeated · {self.seconds:.0f} s"
+            f"{'' if self.ended else ' and no end'} · load {self.load:.1f}"
         )
 
 
@@ -216,10 +217,11 @@ def try_out(side: FarSide, contestant: Contestant) -> Went:
         counted[counter] / (side.best * whole + side.burst),
         later,
         counted["refused"] / calls,
-        run.begun - run.got,
+        run.begun - (counted["distinct"] if run.got is None else run.got),
         counted["duplicates"],
         ended - begun,
         load(),
+        run.ended,
     )
 
 
@@ -235,7 +237,11 @@ def rows(side: FarSide, items: int | None) -> list[Row]:
         met = fine and not went.lost and not went.repeated
         made.append(tell(Row(f"{side.title}: {name}", went.text(), target, met)))
     for name, contestant in PEERS.items():
-        went = try_out(side, contestant)
+        try:
+            went = try_out(side, contestant)
+        except RuntimeError as error:
+            made.append(tell(Row(name, f"failed: {str(error).splitlines()[-1]}")))
+            continue
         # Against the weaker of the two: whatever the number of workers, Penstock is to be ahead.
         weaker = min(mine.values(), key=lambda one: one.learned)
         met = all(ahead(one, went) for one in mine.values())
