@@ -197,8 +197,7 @@ class Knee:
                 if jump < 0:
                     self._stay()
                 else:
-                    self._ceiling = level
-                    self._jump(2.0)
+                    self._too_many(gain)
                 return
         fell, jump = level < self._home, math.log(level / self._home)
         unhurt = jump > 0 and by_latency.log - self._by_latency.log > UNHURT * jump
@@ -220,6 +219,18 @@ class Knee:
         if level > home and (ceiling is None or level < ceiling):
             self._go(level)
         elif self._rose or ceiling is None:
+            self._stay()
+        else:
+            self._fall()
+
+    def _too_many(self, gain: float) -> None:
+        """A jump brought too little; gain: what it brought, as a logarithm."""
+        factor = self._level / self._home
+        self._ceiling = self._level
+        # Where calls hinder each other, throughput falls so steeply only if home is too many, too.
+        if gain > -math.log(factor) * (factor - 1) / (factor + 1):
+            self._jump(2.0)
+        elif self._rose:
             self._stay()
         else:
             self._fall()
