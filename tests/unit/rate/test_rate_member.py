@@ -181,7 +181,7 @@ def test_retry_after_counts_from_when_the_call_was_sent() -> None:
 
 def test_overload_is_knocked_at_more_and_more_seldom() -> None:
     one, now, waits = member(), 100.0, []
-    for _ in range(9):
+    for _ in range(10):
         one.sent(now, 0, 1.0)
         one.ended(now + 0.1, CallReport(Outcome.OVERLOADED, now), 1)
         wait = one.wait(now + 0.1, 0)
@@ -189,12 +189,22 @@ def test_overload_is_knocked_at_more_and_more_seldom() -> None:
         waits.append(round(wait, 3))
         now += 0.1 + wait
         one.apply(now, orders(now))
-    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert waits == [0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
     one.sent(now, 0, 1.0)
     one.ended(now + 1, answered(now), 1)
     one.sent(now + 2, 0, 1.0)
     one.ended(now + 2.1, CallReport(Outcome.OVERLOADED, now + 2), 1)
-    assert one.wait(now + 2.1, 0) == pytest.approx(0.5)
+    assert one.wait(now + 2.1, 0) == 0.0
+
+
+def test_an_overload_that_says_for_how_long_is_the_whole_fleets() -> None:
+    one = member()
+    one.sent(100.0, 0, 1.0)
+    one.ended(100.1, CallReport(Outcome.OVERLOADED, 100.0, retry_after=7.0), 1)
+    assert one.urgent
+    told = one.report(100.1)
+    assert told["retryAt"] == 107.0
+    assert [fate for _, _, _, fate in told["calls"]] == [0]  # it measures no limit
 
 
 def test_a_spent_quota_is_knocked_at_seldom() -> None:

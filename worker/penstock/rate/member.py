@@ -39,8 +39,8 @@ BIN, MANY = 0.02, 200
 report tells of whole bins, so that the next one goes on where it ended."""
 OVERLOADS, OVERLOAD_PAUSE, OVERLOAD_PAUSE_MAX = 3, 0.5, 30.0
 QUOTA_PAUSE, QUOTA_PAUSE_MAX = 0.5, 8.0
-"""Seconds of the first pause, and the most: it doubles until something passes. OVERLOADS: so many in
-a row, for the first."""
+"""Seconds of the first pause, and the most: it doubles until something passes. OVERLOADS: so many
+in a row, for the first."""
 LONG_PAUSE = 3.0
 """Seconds of a pause that is told of as one where a limit is known: shorter ones belong to it."""
 
@@ -160,7 +160,7 @@ class Member:
                 return explain.limit(self.bounds, self.rate, tokens)
             case Hold.PAUSE:
                 until = max(self._resume_at, self._hold_until)
-                asked = until == self._retry_at
+                asked = until == self._retry_at and not self._overloads
                 return explain.pause(until, asked=asked, overloaded=self._overloads > 0)
             case Hold.CALLS:
                 return explain.calls(self.bounds, self._calls, self.why)
@@ -248,8 +248,8 @@ class Member:
             self._hold_until = now + (ALONE if self._alone else HOLD)
 
     def _overloaded(self, now: float, report: CallReport) -> None:
-        """Knock now and then instead of as fast as refusals come back: where nothing else comes. One
-        among others tells of no need to wait, unless it says so; then it does to the whole fleet."""
+        """Where nothing else comes back any more: knock now and then. One among others is no reason
+        to wait, unless it asks for that: then it does of the whole fleet."""
         if report.sent_at <= self._paused_at or report.outcome is Outcome.TIMEOUT:
             return
         self._overloads += 1

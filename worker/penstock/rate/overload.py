@@ -2,8 +2,8 @@
 
 Unlike a 429 this measures no limit. Some answers of this kind come from one machine of many, or on
 their way, whatever the pace: nothing is gained by going slower then. So the pace is cut to a little
-less than what passed when their share is large, rises again when it is small, and is let go when a
-cut did not make it smaller. Pure; seconds of one clock.
+less than what passed when their share is large, rises again when it is small, and is let go when it
+came down to a part of what it was and their share did not. Pure; seconds of one clock.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from penstock.rate.pacer import Pacer
 
 SPAN, FEW = 1.0, 40
 """Seconds and calls over which the share is taken, at least."""
-TOLERATED, ABOVE, FORGET = 0.1, 1.5, 0.98
-"""Share of the calls that may end like that. Where a cut does not help, ABOVE the share there is;
-that is forgotten a little with each span."""
-CUT, RISE, MOST_RISE, HELPED = 0.9, 1.1, 2.0, 0.8
-"""Of what passed, once the share is too large; of the pace, with each second in which it is not, and
-at once at the most; of the share before a cut, where the cut has helped."""
+TOLERATED, ABOVE, FORGET = 0.1, 1.5, 0.9998
+"""Share of the calls that may end like that. Where cuts do not help, ABOVE the share there is; that
+is forgotten a little with each span."""
+CUT, PART, HELPED = 0.9, 0.2, 0.8
+"""Of what passed, once the share is too large. Where no more than PART of what was sent before is
+sent, and the share is not below HELPED of what it was, the pace is not what it comes from."""
+RISE, GROWTH, MOST_RISE = 0.02, 1.6, 1.0
+"""Of the pace, the first rise after a cut; how much larger each next one is; the largest."""
 FREE = 1.3
 """Times what is sent: a pace so high holds nothing back."""
 
@@ -32,7 +34,8 @@ class Overload:
         self._began: float | None = None
         self._passed = self._refused = 0
         self._tolerated = TOLERATED
-        self._cut_at: float | None = None
+        self._before: tuple[float, float] | None = None
+        self._rise = RISE
 
     @property
     def slow(self) -> bool:
@@ -58,17 +61,20 @@ class Overload:
             return
         share = self._refused / calls
         if share <= self._tolerated:
-            self._cut_at = None
-            self._pacer.rate *= min(RISE**seconds, MOST_RISE)
+            self._before = None
+            self._pacer.rate *= 1 + self._rise
+            self._rise = min(GROWTH * self._rise, MOST_RISE)
             if self._pacer.rate > FREE * calls / seconds:
                 self._pacer.rate = math.inf
-        elif self._cut_at is None or share < HELPED * self._cut_at:
-            self._cut_at = share
-            if self._passed:  # where nothing passes there is no pace to find
-                self._pacer.rate = CUT * self._passed / seconds
         else:
-            self._cut_at = None
-            self._tolerated = min(1.0, ABOVE * share)
-            self._pacer.rate = math.inf
+            self._rise = RISE
+            self._before = self._before or (calls / seconds, share)
+            sent, was = self._before
+            if calls / seconds <= PART * sent and share >= HELPED * was:
+                self._before = None
+                self._tolerated = min(1.0, ABOVE * share)
+                self._pacer.rate = math.inf
+            elif self._passed:  # where nothing passes there is no pace to find
+                self._pacer.rate = CUT * self._passed / seconds
         self._tolerated = max(TOLERATED, FORGET * self._tolerated)
         self._began, self._passed, self._refused = now, 0, 0
