@@ -42,10 +42,10 @@ def _limit(rate: float, stated: float | None, unit: str) -> str:
 def pause(until: float, *, asked: bool, overloaded: bool) -> str:
     """until: seconds since the epoch; asked: by a Retry-After."""
     why = "refuses all calls (429)"
-    if asked:
-        why = "asks for it (Retry-After)"
-    elif overloaded:
+    if overloaded:
         why = "is overloaded (503)"
+    elif asked:
+        why = "asks for it (Retry-After)"
     if not abs(until) < LATEST:
         return f"pause: the far side {why}"
     at = time.strftime("%H:%M:%S %Z", time.localtime(until))

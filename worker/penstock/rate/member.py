@@ -59,7 +59,7 @@ class Member:
         self.urgent = False
         self.claims = False
         self.held = Hold.REST
-        self._by_tokens = False
+        self._by_tokens = self._asked = False
         self.why = ""
         self.holding: Callable[[], int] = lambda: 0
         self.changed: Callable[[], None] = lambda: None
@@ -111,6 +111,8 @@ class Member:
             return 0.0
         if pause == wait and (self.rate is None or pause > LONG_PAUSE):
             self.held = Hold.PAUSE
+            # Nothing that is found out here takes so long.
+            self._asked = pause > LONG_PAUSE or self._retry_at > now
         else:
             self.held, self._by_tokens = Hold.PACE, tokens > requests
         return wait
@@ -160,8 +162,7 @@ class Member:
                 return explain.limit(self.bounds, self.rate, tokens)
             case Hold.PAUSE:
                 until = max(self._resume_at, self._hold_until)
-                asked = until == self._retry_at and not self._overloads
-                return explain.pause(until, asked=asked, overloaded=self._overloads > 0)
+                return explain.pause(until, asked=self._asked, overloaded=self._overloads > 0)
             case Hold.CALLS:
                 return explain.calls(self.bounds, self._calls, self.why)
             case Hold.REST:
