@@ -247,3 +247,22 @@ def test_a_server_of_two_seconds_takes_no_minutes() -> None:
         "slow",
     ).draw(0)
     assert score(run(scenario, KneeFleet, 1)).goodput >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("eight", "says"),
+    [
+        (0.95, "knee at 6: more calls at once make the far side slower (8: by 5.0 %)"),
+        (1.01, "knee at 6: more calls at once hardly make the far side faster (8: by 1.0 %)"),
+        (1.2, "knee at 6 so far: it is being tried whether 8 are better"),
+        (None, "knee at 6: more calls at once do not make the far side faster"),
+    ],
+)
+def test_what_is_known_of_the_knee_is_said(eight: float | None, says: str) -> None:
+    knee = Knee(1, 64, home=6)
+    knee._rates[6] = Estimate(math.log(20.0), 100)
+    if eight is not None:
+        knee._rates[8] = Estimate(math.log(20.0 * eight), 50)
+    assert knee.explain() == says
+    assert Knee(1, 64).explain() == "looking for the knee, 8 calls in flight so far"
+    assert Knee(1, 64, home=64).explain() == "no knee up to 64 calls in flight"

@@ -138,6 +138,8 @@ class Knee:
         if above not in self._rates or self._home not in self._rates:
             return f"{knee} do not make the far side faster"
         percent = 100 * math.expm1(self._rates[above].log - self._rates[self._home].log)
+        if self._gain(above) > 0:
+            return f"knee at {self._home} so far: it is being tried whether {above} are better"
         if percent >= 0:
             return f"{knee} hardly make the far side faster ({above}: by {percent:.1f} %)"
         return f"{knee} make the far side slower ({above}: by {-percent:.1f} %)"
