@@ -318,7 +318,8 @@ def test_estimates_are_near_what_a_tokenizer_counts() -> None:
 
 def test_estimates_at_the_edges() -> None:
     assert estimate("") == 0
-    assert estimate("a") == estimate("é") == 1
+    assert estimate("a") == 1
+    assert 1 <= estimate("é") <= 2
     assert estimate("\ud800") >= 1
     assert estimate("x" * 4000) > 500
 

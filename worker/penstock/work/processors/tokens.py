@@ -1,38 +1,63 @@
 """How many tokens a text has, without a tokenizer: their tables would have to be downloaded.
 
-Counts kinds of characters, each weighed with what it costs on average. The weights were fitted to
-o200k_base, the encoding of OpenAI's models since GPT-4o. Measured error of this against the usual
-"bytes / 4", on samples of a few hundred characters:
+Counts words, groups of digits and kinds of characters, each weighed with what it costs on average.
+The weights were fitted, by least squares of the relative error, to o200k_base, the encoding of
+OpenAI's models since GPT-4o, as the npm package gpt-tokenizer 4.0.0 has it. Measured on other texts
+than those of the fit, 10 to 40 of each kind, 150 to 2,000 characters long. Languages are halves of
+the Universal Declaration of Human Rights; rows, URLs, numbers and UUIDs are made up, in one way:
 
-| | this | bytes / 4 |
+| | mean error · 95 of 100 are below | bytes / 4, mean |
 |---|---|---|
-| English prose and documents | -9 … +2 % | -8 … +25 % |
-| short prompts | -15 % | -3 % |
-| source code, logs of conversations | +2 … +10 % | -4 … +1 % |
-| JSON rows; columns of numbers | -9 %; 0 % | -38 %; -42 % |
-| German, French, Spanish | 0 … +8 % | +24 … +29 % |
-| Russian, Arabic, Hindi | -20 … +2 % | +50 … +126 % |
-| Chinese, Japanese | -5 … +14 % | -6 … +13 % |
+| READMEs, documentation, licences | 4 … 6 % · 8 … 16 % | 10 … 34 % |
+| Python, TypeScript | 8 % · 13 … 20 % | 9 … 10 % |
+| JSON rows, URLs | 0 … 1 % · 1 … 3 % | 26 … 43 % |
+| numbers as CSV | 9 % · 10 % | 55 % |
+| hexadecimal digits, UUIDs | 18 % · 19 % | 60 % |
+| German | 5 % · 11 % | 27 % |
+| French, Spanish | 12 … 16 % · 22 … 26 % | 23 … 27 % |
+| Polish, Turkish, Vietnamese | 11 … 18 % · 18 … 23 % | 4 … 39 % |
+| Russian, Greek, Arabic | 4 … 7 % · 8 … 11 % | 32 … 108 % |
+| Hindi, Thai | 7 … 8 % · 9 … 14 % | 78 … 140 % |
+| Chinese, Japanese, Korean | 1 … 7 % · 2 … 8 % | 3 … 12 % |
+| all 23 kinds, the mean | 8 % · 13 % | 36 % |
 
-The error left is put right call by call from the usage that the server reports.
+Older encodings (cl100k_base) make more of anything but English and code. Takes 26 µs for
+a thousand characters of English. The error left is put right call by call from the usage that the
+server reports.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_DIGITS = re.compile(rb"[0-9]{1,3}")
+"""Groups, as encodings form them."""
 _LETTERS = bytes(byte for byte in range(128) if chr(byte).isalpha())
+_FIGURES = b"0123456789"
 _SPACES = b" \n\t\r"
-_DIGITS = b"0123456789"
-_HIGH = bytes(range(0x80, 0x100))
-_TWO = bytes(range(0xC2, 0xE0))
-"""First bytes of two-byte characters: accented Latin, Greek, Cyrillic, Hebrew, Arabic."""
-_INDIC = bytes(range(0xE0, 0xE3))
-"""First bytes of the scripts of India and South-East Asia, and of general punctuation."""
-_WIDE = bytes(range(0xE3, 0xF0))
-"""First bytes of Chinese, Japanese and Korean."""
-_EMOJI = bytes(range(0xF0, 0xF5))
+_PER_WORD, _PER_LETTER, _PER_GROUP, _PER_MARK = 0.42, 0.153, 1.33, 0.65
+
+_ASCII = bytes(range(0x80))
+_FIRST_BYTES: tuple[tuple[bytes, float], ...] = (
+    (bytes(range(0xC2, 0xCC)), 1.7),  # Latin letters with accents
+    (bytes(range(0xCC, 0xD0)), 0.353),  # Greek
+    (bytes(range(0xD0, 0xD4)), 0.204),  # Cyrillic
+    (bytes(range(0xD4, 0xD8)), 0.35),  # Armenian, Hebrew; not measured
+    (bytes(range(0xD8, 0xE0)), 0.288),  # Arabic
+    (b"\xe0", 0.27),  # India
+    (b"\xe1", 0.2),  # Vietnamese accents
+    (b"\xe2", 0.7),  # dashes, quotation marks, symbols; not measured
+    (b"\xe3", 0.903),  # Japanese syllables
+    (bytes(range(0xE4, 0xEA)), 0.877),  # Chinese characters
+    (bytes(range(0xEA, 0xEE)), 0.655),  # Korean
+    (b"\xee\xef", 0.9),  # wide punctuation
+    (bytes(range(0xF0, 0xF5)), 2.0),  # emoji; not measured
+)
+"""First bytes of characters in UTF-8, and what one costs."""
+_THAI, _PER_THAI = (b"\xe0\xb8", b"\xe0\xb9"), 0.178
+"""Beside what it costs as one of those that begin with E0."""
 
 _PER_MESSAGE = 4
 _PER_REQUEST = 3
@@ -43,17 +68,18 @@ _OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
 def estimate(text: str) -> int:
-    """Tokens of a text, about. Takes a few microseconds for a thousand characters."""
+    """Tokens of a text, about."""
     raw = text.encode("utf-8", "surrogatepass")
-    letters, spaces, digits = _count(raw, _LETTERS), _count(raw, _SPACES), _count(raw, _DIGITS)
-    tokens = 0.217 * letters + 0.097 * spaces + 0.383 * digits
-    if len(raw) == len(text):
-        return round(tokens + 0.747 * (len(raw) - letters - spaces - digits)) or bool(raw)
-    high = _count(raw, _HIGH)
-    tokens += 0.747 * (len(raw) - letters - spaces - digits - high)
-    tokens += 0.26 * _count(raw, _TWO) + 0.33 * _count(raw, _INDIC)
-    tokens += 0.75 * _count(raw, _WIDE) + 2.0 * _count(raw, _EMOJI)
-    return round(tokens) or 1
+    high = b"" if len(raw) == len(text) else raw.translate(None, _ASCII)
+    letters, spaces, figures = _count(raw, _LETTERS), _count(raw, _SPACES), _count(raw, _FIGURES)
+    marks = len(raw) - letters - spaces - figures - len(high)
+    tokens = _PER_WORD * len(raw.split()) + _PER_LETTER * letters + _PER_MARK * marks
+    if figures:
+        tokens += _PER_GROUP * len(_DIGITS.findall(raw))
+    if high:
+        tokens += sum(weight * _count(high, first) for first, weight in _FIRST_BYTES)
+        tokens += _PER_THAI * sum(map(high.count, _THAI))
+    return round(tokens) or bool(raw)
 
 
 def estimate_messages(messages: Iterable[Mapping[str, Any]]) -> int:
