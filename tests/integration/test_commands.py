@@ -484,6 +484,18 @@ def test_a_spent_quota_pauses_and_a_new_one_goes_on(job: Job) -> None:
     assert [row["_position"] for row in job.rows()] == list(range(30))
 
 
+@pytest.mark.slow
+def test_a_spent_quota_stops_five_workers_with_few_calls(job: Job) -> None:
+    job.items(400)
+    with provider(quota=100, latency=0.1) as server:
+        job.write(server.url)
+        assert job.run("--workers", "5", code=4)["succeeded"] == 100
+        assert server.requests <= 100 + 40
+        object.__setattr__(server.config, "quota", None)
+        assert job.run("--workers", "5")["succeeded"] == 400
+    assert {row["_attempts"] for row in job.rows()} == {1}
+
+
 def test_nobody_listens(job: Job, server: Provider) -> None:
     job.items(3)
     job.write(server.url, more="  retry: {maxAttempts: 1}\n")
