@@ -99,7 +99,7 @@ def best_fixed(slots: int, contention: float, latency: float) -> float:
     return max(number * model.speed(number) for number in numbers) / latency
 
 
-def ahead(ours: Went, theirs: Went) -> bool:
+def not_behind(ours: Went, theirs: Went) -> bool:
     """More goodput; or as much, and not more 429s, lost and repeated items."""
     if abs(ours.learned - theirs.learned) > ALIKE * theirs.learned:
         return ours.learned > theirs.learned
@@ -242,10 +242,10 @@ def rows(side: FarSide, items: int | None) -> list[Row]:
         except RuntimeError as error:
             made.append(tell(Row(name, f"failed: {str(error).splitlines()[-1]}")))
             continue
-        # Against the weaker of the two: whatever the number of workers, Penstock is to be ahead.
+        # Against the weaker of the two: whatever the number of workers, Penstock is not to be behind.
         weaker = min(mine.values(), key=lambda one: one.learned)
-        met = all(ahead(one, went) for one in mine.values())
-        made.append(tell(Row(name, went.text(), "Penstock ahead", met, beside(weaker, went))))
+        met = all(not_behind(one, went) for one in mine.values())
+        made.append(tell(Row(name, went.text(), "Penstock not behind", met, beside(weaker, went))))
     return made
 
 
@@ -265,9 +265,10 @@ log-normal, sigma {SIGMA:g}).
 
 Goodput is what was accepted a second, from the first call to the last, of the limit, or of what
 the best fixed number of calls in flight gets out of a backend; that after the first minute, where
-there is one, is what others are compared with: nobody told Penstock anything. It can pass 100 % in
-the window, which is empty at the start. Lost: items begun without a result. Repeated: answered more
-than once. Load: the machine's load average over the last minute of the run.
+there is one, is what the others are compared with, which have nothing to learn. Goodputs within
+{100 * ALIKE:g} % of each other count as the same. It can pass 100 % in the window, which is empty at
+the start. Lost: items begun without a result. Repeated: answered more than once. Load: the
+machine's load average over the last minute of the run.
 
 {report.table(rows)}
 """

@@ -66,8 +66,8 @@ def test_the_best_fixed_number_of_calls_is_the_number_of_slots_or_the_knee() -> 
         (replace(PEER, repeated=1), False),
     ],
 )
-def test_who_is_ahead(ours: Went, wanted: bool) -> None:
-    assert live.ahead(ours, PEER) is wanted
+def test_who_is_not_behind(ours: Went, wanted: bool) -> None:
+    assert live.not_behind(ours, PEER) is wanted
 
 
 def test_a_row_says_how_penstock_stands() -> None:
