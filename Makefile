@@ -70,7 +70,7 @@ bench-rate: $(STAMP) ## rate control in virtual time: promises, peers, pictures;
 	$(BIN)/python -m bench.rate
 
 .PHONY: bench-live
-bench-live: $(STAMP) ## rate control in real time beside other clients, 50 minutes; writes bench/results-live.md
+bench-live: $(STAMP) ## rate control in real time beside other clients, an hour; writes bench/results-live.md
 	$(BIN)/python -m bench.live
 
 .PHONY: bench-operator

@@ -5,7 +5,7 @@
 Each far side is a `penstock simulate` of its own, new for every contestant. Penstock runs a whole
 job with one and with five workers; the others (bench/live_peers) begin items for a fixed time.
 Figures are those of the server's counters. Writes bench/results-live.md when nothing was left out;
-that takes about fifty minutes.
+that takes about an hour.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def rows(side: FarSide, items: int | None) -> list[Row]:
         except RuntimeError as error:
             made.append(tell(Row(name, f"failed: {str(error).splitlines()[-1]}")))
             continue
-        # Against the weaker of the two: whatever the number of workers, Penstock is not to be behind.
+        # Whatever the number of workers, Penstock is not to be behind: the weaker counts.
         weaker = min(mine.values(), key=lambda one: one.learned)
         met = all(not_behind(one, went) for one in mine.values())
         made.append(tell(Row(name, went.text(), "Penstock not behind", met, beside(weaker, went))))
@@ -266,8 +266,8 @@ log-normal, sigma {SIGMA:g}).
 Goodput is what was accepted a second, from the first call to the last, of the limit, or of what
 the best fixed number of calls in flight gets out of a backend; that after the first minute, where
 there is one, is what the others are compared with, which have nothing to learn. Goodputs within
-{100 * ALIKE:g} % of each other count as the same. It can pass 100 % in the window, which is empty at
-the start. Lost: items begun without a result. Repeated: answered more than once. Load: the
+{100 * ALIKE:g} % of each other count as the same. It can pass 100 % in the window, which is empty
+at the start. Lost: items begun without a result. Repeated: answered more than once. Load: the
 machine's load average over the last minute of the run.
 
 {report.table(rows)}
