@@ -22,7 +22,11 @@ Report = dict[str, Any]
 
 def learned(rate: float, at: float = 100.0, window: float | None = None) -> dict[str, Any]:
     """The state that a leader leaves that knows a rate."""
-    return {"at": at, "limits": {"requests": {"rate": rate, "window": window, "doubt": 0.02}}}
+    return {
+        "at": at,
+        "limits": {"requests": {"rate": rate, "window": window, "doubt": 0.02}},
+        "inFlight": {"level": 8, "found": False, "latency": None},
+    }
 
 
 def knowing(rate: float, bounds: Bounds = BOUNDS) -> Leader:
@@ -307,16 +311,6 @@ def test_headers_that_others_saw_long_ago_are_not_believed() -> None:
     assert leader.limits.rate == 50.0
 
 
-@pytest.mark.parametrize(
-    ("bounds", "state", "why"),
-    [
-        (BOUNDS, learned(50.0), "rate limit, learned: 3,000 requests/min"),
-        (Bounds(1, 100, requests_per_second=50.0), None, "rate limit, stated: 3,000 requests/min"),
-        (Bounds(1, 100, tokens_per_second=500.0), None, "rate limit, stated: 30,000 tokens/min"),
-    ],
-)
-def test_what_holds_the_speed_back_is_said(
-    bounds: Bounds, state: dict[str, Any] | None, why: str
-) -> None:
-    told = tick_on(Leader(bounds, "a", state), {"a": report(100.0)}, 100.0, 1)
-    assert told.orders["a"]["why"] == why
+def test_what_is_known_of_the_knee_is_said() -> None:
+    told = tick_on(Leader(BOUNDS, "a", learned(50.0)), {"a": report(100.0)}, 100.0, 1)
+    assert "8 calls in flight" in told.orders["a"]["why"]

@@ -12,19 +12,32 @@ from hypothesis import strategies as st
 from penstock.rate.bounds import Bounds
 from penstock.rate.leader import Leader
 from penstock.rate.member import Member
-from penstock.rate.told import FORMAT, LEAST, LONGEST, Seen, read, read_orders, read_state
+from penstock.rate.told import (
+    FORMAT,
+    LEAST,
+    LONGEST,
+    Learned,
+    Seen,
+    read,
+    read_orders,
+    read_state,
+)
 from tests.unit.rate.drive import orders, report
 
 VALUES: list[Any] = [
     None, True, "", "x", -1, 0, 0.5, 7, 10**400, 1e308, float("inf"), float("nan"), [], [1], [[1]],
     [[1, 1, 1]], [[1, 0, 5, 0]], [[None, 1, 1, 1]], {}, {"requests": 0}, {"requests": -1.0},
 ]  # fmt: skip
-STATE = {"at": 1.0, "limits": {"requests": {"rate": 5.0, "window": 60.0, "doubt": 0.02}}}
+IN_FLIGHT = {"level": 12, "found": True, "latency": 0.4}
+LIMIT = {"rate": 5.0, "window": 60.0, "doubt": 0.02}
+STATE = {"at": 1.0, "limits": {"requests": LIMIT}, "inFlight": IN_FLIGHT}
 
 
 def test_what_members_and_leaders_write_is_read_as_it_was_written() -> None:
     calls = [[1.5, 2, 300, 0], [1.6, 1, 0, -1]]
-    told = read(json.loads(json.dumps(report(2.0, calls=calls, hints={"tokens": 5.0}, busy=1.5))))
+    told = read(
+        json.loads(json.dumps(report(2.0, calls=calls, hints={"tokens": 5.0}, busy=1.5))), 2.0
+    )
     assert told is not None
     assert told.until == 2.0
     assert told.calls == (Seen(1.5, 2, 300, 0), Seen(1.6, 1, 0, -1))
@@ -34,8 +47,8 @@ def test_what_members_and_leaders_write_is_read_as_it_was_written() -> None:
     assert wanted.requests == 5.0
     assert wanted.tokens is None
     assert wanted.safe == (4.5, None)
-    assert read_state(STATE) == (1.0, STATE["limits"])
-    assert read_state(None) == (0.0, {})
+    assert read_state(STATE) == Learned(1.0, {"requests": LIMIT}, IN_FLIGHT)
+    assert read_state(None) == Learned()
     assert read_orders(None, 2.0) is None
 
 
@@ -55,8 +68,8 @@ def test_what_members_and_leaders_write_is_read_as_it_was_written() -> None:
     ],
 )
 def test_a_report_that_makes_no_sense_is_none(field: str, value: Any) -> None:
-    assert read(report(2.0)) is not None
-    assert read(report(2.0) | {field: value}) is None
+    assert read(report(2.0), 2.0) is not None
+    assert read(report(2.0) | {field: value}, 2.0) is None
 
 
 @pytest.mark.parametrize(
@@ -64,8 +77,15 @@ def test_a_report_that_makes_no_sense_is_none(field: str, value: Any) -> None:
     [("rate", 0), ("rate", None), ("window", 0), ("window", -3), ("doubt", "x")],
 )
 def test_a_state_that_makes_no_sense_is_nothing_learned(field: str, value: Any) -> None:
-    limit = STATE["limits"]["requests"] | {field: value}  # type: ignore[index]
-    assert read_state({"at": 1.0, "limits": {"requests": limit}}) == (0.0, {})
+    assert read_state({**STATE, "limits": {"requests": LIMIT | {field: value}}}) == Learned()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("level", None), ("level", float("inf")), ("latency", 0), ("latency", "long")],
+)
+def test_calls_in_flight_that_make_no_sense_are_nothing_learned(field: str, value: Any) -> None:
+    assert read_state({**STATE, "inFlight": IN_FLIGHT | {field: value}}) == Learned()
 
 
 @settings(deadline=None, max_examples=150)
@@ -147,7 +167,7 @@ def test_orders_for_ever_are_obeyed_for_a_while() -> None:
 @pytest.mark.parametrize(("rate", "read_as"), [(1e-300, LEAST), (2.0, 2.0)])
 def test_a_state_of_nearly_nothing_a_second_is_no_end(rate: float, read_as: float) -> None:
     limit = STATE["limits"]["requests"] | {"rate": rate, "doubt": 1e300}  # type: ignore[index]
-    _, limits = read_state({"at": 1.0, "limits": {"requests": limit}})
+    limits = read_state({**STATE, "limits": {"requests": limit}}).limits
     assert limits["requests"]["rate"] == read_as
     assert limits["requests"]["doubt"] == 1.0
 
@@ -158,12 +178,31 @@ def test_a_change_of_what_is_told_is_a_new_format() -> None:
     fields = {
         "report": [*Member(Bounds(1, 10), "a").report(1.0)],
         "orders": [*state.orders["a"]],
-        "state": [*state.state, *state.state["limits"]["requests"]],
+        "state": [
+            *state.state,
+            *state.state["limits"]["requests"],
+            *state.state["inFlight"],
+        ],
     }
     assert FORMAT == 1
     assert {name: " ".join(sorted(found)) for name, found in fields.items()} == {
         "report": "busy calls completed hints holding inFlight job retryAt starved until",
         "orders": "active at calls claim holdUntil of rate requests resumeAt safe single slot"
         " tense tokens why",
-        "state": "at doubt limits rate window",
+        "state": "at doubt found inFlight latency level limits rate window",
     }
+
+
+def test_what_one_says_for_ever_is_over_when_it_says_so_no_more() -> None:
+    leader, later = Leader(Bounds(1, 10), "a", STATE | {"at": 100.0 + YEAR}), 100.0 + YEAR
+    lies = report(later, retryAt=later, calls=[[later, 1, 0, 1]], job="b")
+    told = leader.tick(100.0, {"a": (report(100.0), 0.0), "b": (lies, 0.0)})
+    assert told.orders["a"]["resumeAt"] <= 100.0 + LONGEST + 11
+    now = 100.0 + LONGEST + 20
+    for step in range(10):
+        at = now + 0.5 * step
+        mine = report(at, calls=[[at - 0.3, 1, 0, 0]])
+        told = leader.tick(at, {"a": (mine, 0.0)})
+    assert told.orders["a"]["resumeAt"] == 0.0
+    assert not told.orders["a"]["single"]
+    assert leader.limits.blocked == 0

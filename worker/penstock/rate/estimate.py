@@ -18,7 +18,9 @@ from penstock.rate.journal import Journal
 from penstock.rate.window import JUST_BEFORE, LONGEST
 
 MARKS = 400
-MINUTE = 60.0
+MINUTE, LIKELY = 60.0, 0.85
+"""Seconds of the window that is most common; where a block came to an end sooner than so long after
+the first call, this part of what was admitted is taken for a window's."""
 SURE = 0.01
 """A doubt below which a limit counts as known."""
 EXACT, SMALLEST_DOUBT, LARGEST_DOUBT = 1.6, 0.003, 0.1
@@ -154,6 +156,8 @@ class LimitEstimate:
             self._blur = 0.6 / seconds  # Retry-After comes in whole seconds
             if episode.began - journal.first > seconds / 2:  # others may have passed before it
                 self._blur = max(self._blur, LARGEST_DOUBT)
+            if seconds < MINUTE - 5:  # one that does not slide may have begun before that
+                units *= LIKELY
         else:  # no window lasts so long: refused calls counted, too, or it was long in filling
             self.window, self._blur = MINUTE, LARGEST_DOUBT
             units = max(self.grain, journal.between(episode.began - MINUTE, episode.began))

@@ -8,6 +8,8 @@ keep up: then the knee is looked for. Pure; times are seconds of one clock.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from penstock.rate.bounds import Bounds
 from penstock.rate.knee import Knee
@@ -37,6 +39,21 @@ class InFlight:
         self._by_knee = True
         self.latency: float | None = None
         self._calm: float | None = None
+
+    def learned(self) -> dict[str, Any]:
+        """What the next leader goes on with: calls in flight, whether they are at the knee, and the
+        seconds of a call in calm."""
+        return {"level": self._knee.level, "found": not self.climbing, "latency": self._calm}
+
+    def start_from(self, learned: Mapping[str, Any]) -> None:
+        """Go on where another leader stopped a moment ago."""
+        least, most = self._bounds.min_concurrency, self._bounds.max_concurrency
+        level = learned["level"]
+        # For as many members as are needed for it; `allow` hears how many there are.
+        self._members = max(1, math.ceil(level / most))
+        least, most = least * self._members, most * self._members
+        self._knee = Knee(least, most, home=level if learned["found"] else None, start=level)
+        self.latency = self._calm = learned["latency"]
 
     @property
     def climbing(self) -> bool:
@@ -83,7 +100,7 @@ class InFlight:
         if self._by_knee or self._calm is None:
             self._allowed = self._knee.observe(now, completed, busy, in_flight, idle)
         else:
-            self._knee.observe(now, 0, 0.0, 0.0, True)
+            self._knee.observe(now, completed, busy, in_flight, True)
             needed = math.ceil(ROOM * (pace or 0.0) * self._calm)
             self._allowed = min(max(needed, members), most)
         return self._allowed

@@ -92,6 +92,11 @@ class Knee:
             self._go(level)
 
     @property
+    def level(self) -> int:
+        """Calls that may be in flight, but for what a pace needs."""
+        return self._level
+
+    @property
     def home(self) -> int | None:
         """The knee; None while it is looked for."""
         return None if self._climbing else self._home

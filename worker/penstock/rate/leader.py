@@ -19,14 +19,17 @@ from penstock.rate.dimension import START
 from penstock.rate.in_flight import InFlight
 from penstock.rate.limits import Limits
 from penstock.rate.member import RESULT
-from penstock.rate.told import Report, Seen, read, read_state
+from penstock.rate.told import AHEAD, Report, Seen, read, read_state
 
 DEAD = 3.0
 """Seconds without a report after which a member's share goes to the others."""
-IDLE = 2.5
+IDLE = 1.5
 """Seconds after which a job that had nothing to send leaves its share to others."""
 PER_MEMBER = 40.0
 """Calls a second that one member is given before the next gets a share."""
+CALLS_AT_START = 8
+"""Calls in flight that a member is given before the next gets a share, while nothing is known: many
+with one call each would rarely have them all out at once."""
 ROOM = 1.3
 """Of the calls in flight that the pace needs."""
 CALM = 3.0
@@ -83,12 +86,12 @@ class Leader:
         """Take in what members reported (report, its age in seconds) and decide."""
         if now - self._ticked > GAP:
             # What was admitted meanwhile is not known: accounts over such a gap would be wrong.
-            learned = _aged(self._learned, now) if self._learned else self.limits.learned()
+            learned = self._from_earlier(now) if self._learned else self.limits.learned()
             self.limits = Limits(self._bounds)
             self.limits.start_from(learned, now)
             self._waiting, self._learned = [], None
         self._ticked = now
-        heard = {name: read(told) for name, (told, age) in reports.items() if age < DEAD}
+        heard = {name: read(told, now) for name, (told, age) in reports.items() if age < DEAD}
         alive = {name: report for name, report in heard.items() if report is not None}
         episodes = self.limits.episodes
         for name in sorted(alive):
@@ -104,7 +107,7 @@ class Leader:
         blocked = refusals > 1 or (refusals == 1 and self._resume_at > now + LONG_PAUSE)
         self._probe(now, blocked=blocked)
         calls = self._calls(now, alive)
-        needed = min(calls, self._needed(now, members, alive))
+        needed = min(calls, self._needed(now, members, alive, calls))
         # Who has items in hand ends them before it rests.
         holders = [name for name in members[needed:] if alive[name].holding]
         self._active, self._claiming = (*members[:needed], *holders), frozenset(members[:needed])
@@ -113,7 +116,21 @@ class Leader:
         orders = {
             name: self._orders(now, name, calls, blocked=blocked, tense=tense) for name in members
         }
-        return Orders({"at": now, "limits": self.limits.learned()}, orders)
+        state = {
+            "at": now,
+            "limits": self.limits.learned(),
+            "inFlight": self._in_flight.learned(),
+        }
+        return Orders(state, orders)
+
+    def _from_earlier(self, now: float) -> Mapping[str, Any]:
+        """The limits that an earlier leader had learned; what is old may be another one by now."""
+        learned = read_state(self._learned)
+        if not -AHEAD <= now - learned.at <= FRESH:
+            return {name: {**limit, "doubt": OLD_DOUBT} for name, limit in learned.limits.items()}
+        if learned.in_flight:
+            self._in_flight.start_from(learned.in_flight)
+        return learned.limits
 
     def _take_in(self, name: str, report: Report) -> None:
         """What is settled is taken in once, in the order of time; what is not yet is looked at for
@@ -200,17 +217,19 @@ class Leader:
     def _wants(self, now: float, job: str) -> bool:
         return now - self._wanting.get(job, now) < IDLE
 
-    def _needed(self, now: float, members: list[str], alive: Mapping[str, Report]) -> int:
+    def _needed(
+        self, now: float, members: list[str], alive: Mapping[str, Report], calls: int
+    ) -> int:
         """How many of them get a share: as many of each job, as long as there are."""
         if self.limits.starting:
-            return len(members)
-        pace = self.limits.calls_a_second
-        for_pace = math.ceil(pace / PER_MEMBER)
-        in_flight = ROOM * pace * (self._in_flight.latency or 0.0)
-        for_calls = math.ceil(in_flight / self._bounds.max_concurrency)
+            wanted = math.ceil(calls / CALLS_AT_START)
+        else:
+            pace = self.limits.calls_a_second
+            for_pace = math.ceil(pace / PER_MEMBER)
+            in_flight = ROOM * pace * (self._in_flight.latency or 0.0)
+            wanted = max(for_pace, math.ceil(in_flight / self._bounds.max_concurrency), 1)
         all_jobs = {alive[name].job for name in members}
         jobs = sum(self._wants(now, job) for job in all_jobs)
-        wanted = max(for_pace, for_calls, 1)
         return min(len(members), math.ceil(wanted / max(jobs, 1)) * max(jobs, 1))
 
     def _orders(
@@ -241,30 +260,8 @@ class Leader:
             "holdUntil": now + DEAD if blocked and not leads else 0.0,
             "tense": tense and active,
             "rate": self.limits.rate,
-            "why": self._why(),
+            "why": self._in_flight.explain(),
         }
-
-    def _why(self) -> str:
-        """One phrase on what holds the speed back; empty where nothing of this does."""
-        limits, bounds = self.limits, self._bounds
-        if self._in_flight.by_knee and not self._in_flight.climbing:
-            return self._in_flight.explain()
-        if limits.tokens.limit.rate and not limits.tokens.passive:
-            known = "learned" if bounds.tokens_per_second is None else "stated"
-            return f"rate limit, {known}: {limits.tokens.limit.rate * 60:,.0f} tokens/min"
-        if limits.rate is not None:
-            known = "learned" if bounds.requests_per_second is None else "stated"
-            return f"rate limit, {known}: {limits.rate * 60:,.0f} requests/min"
-        return self._in_flight.explain()
-
-
-def _aged(state: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """The limits that an earlier leader had learned; what is old may be another one by now."""
-    at, limits = read_state(state)
-    if now - at > FRESH:
-        for limit in limits.values():
-            limit["doubt"] = OLD_DOUBT
-    return limits
 
 
 def _share(pace: float, count: int) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 FORMAT = 1
@@ -56,7 +56,7 @@ class Report:
     hints: Mapping[str, float]
 
 
-def read(told: Mapping[str, Any], now: float = math.inf) -> Report | None:
+def read(told: Mapping[str, Any], now: float) -> Report | None:
     """None for what no member of this version writes. now: of the leader's clock."""
     try:
         report = Report(
@@ -128,11 +128,20 @@ def _wanted(told: Mapping[str, Any], now: float) -> Wanted:
     )
 
 
-def read_state(told: Mapping[str, Any] | None) -> tuple[float, dict[str, dict[str, Any]]]:
-    """When an earlier leader wrote its state, and the limits in it; nothing where it is none."""
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What an earlier leader wrote: when, the limits, and calls in flight (rate/in_flight.py)."""
+
+    at: float = 0.0
+    limits: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    in_flight: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_state(told: Mapping[str, Any] | None) -> Learned:
+    """Nothing where it is none."""
     try:
         if told is None:
-            return 0.0, {}
+            return Learned()
         limits: dict[str, dict[str, Any]] = {
             str(name): {
                 "rate": max(_positive(limit["rate"]), LEAST),
@@ -141,9 +150,15 @@ def read_state(told: Mapping[str, Any] | None) -> tuple[float, dict[str, dict[st
             }
             for name, limit in told["limits"].items()
         }
-        return _number(told["at"]), limits
+        calls = told["inFlight"]
+        in_flight = {
+            "level": max(1, int(_number(calls["level"], MOST_CALLS))),
+            "found": bool(calls["found"]),
+            "latency": None if calls["latency"] is None else _positive(calls["latency"], LONGEST),
+        }
+        return Learned(_number(told["at"]), limits, in_flight)
     except _UNREADABLE:
-        return 0.0, {}
+        return Learned()
 
 
 def _seen(entry: Sequence[Any], latest: float) -> Seen:
