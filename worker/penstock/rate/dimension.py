@@ -20,8 +20,9 @@ from penstock.rate.probe import Probe
 START = 32.0
 """Units a second at first."""
 DOUBLE_EVERY = 0.18
-DOUBLE_WHEN = 0.6
-"""Of the pace: used that much, it doubles."""
+DOUBLE_WHEN, QUICK = 0.6, 250.0
+"""Of the pace: used that much, it doubles, and is four times as much where it is so many calls a
+second already: few limits are as high as that."""
 LOOK_BACK = 8.0
 DENSE_SECONDS, DENSE_CALLS = 1.0, 16.0
 DENSE_LEAST, DENSE_REFUSED, DENSE_SHARE = 10, 5, 0.25
@@ -170,7 +171,7 @@ class Dimension:
         elif now - self._doubled >= DOUBLE_EVERY:
             used = self._sent_within(now, DOUBLE_EVERY) / (now - self._doubled)
             if used > DOUBLE_WHEN * self.probe.pace:
-                self.probe.pace *= 2
+                self.probe.pace *= 4 if self.probe.pace >= QUICK * self.grain else 2
             self._doubled = now
 
     def _sent_within(self, now: float, seconds: float) -> float:

@@ -40,6 +40,8 @@ LOOKS = 40
 STRIKES = 3
 NEAREST, FURTHER = 0.3, 1.5
 """Seconds, and factor, between the resumptions that are compared when a window is looked for."""
+EARLY = 0.15
+"""Of a window: so early its limit may be used up."""
 NEAR = 150.0
 """Calls: an episode that soon after another may be its echo."""
 
@@ -114,9 +116,10 @@ class LimitEstimate:
 
     def kept_up(self, seconds: float, units: float) -> None:
         """So much was admitted since the last resumption, without a refusal."""
-        enough = max(6.0, 1.05 * (self.window or 0.0))
-        if units >= 40 * self.grain and seconds > enough:
-            self.floor = max(self.floor, (units - EXACT * self.grain) / seconds)
+        window = self.window or 0.0
+        if units >= 40 * self.grain and seconds > max(6.0, 1.05 * window):
+            over = seconds + EARLY * window
+            self.floor = max(self.floor, (units - EXACT * self.grain) / over)
 
     def learn(self, journal: Journal, episode: Episode, pace: Pace, dense: float | None) -> bool:
         """A later episode. dense: what was admitted a second while every few calls were refused;
@@ -167,9 +170,10 @@ class LimitEstimate:
     def _by_block(self, journal: Journal, episode: Episode) -> None:
         """A window that is full for long: from one such block to the next its limit passes."""
         before = next((mark for mark in reversed(self._marks) if mark.long), None)
-        doubt = SURE
-        if before is None:
-            before, doubt = self._marks[0], LARGEST_DOUBT
+        if before is None:  # what was refused for a moment when the window had just become full
+            self._first_window(journal, episode)
+            self._marks.clear()
+            return
         seconds, units = episode.ended - before.at, episode.total - before.total
         known = self.window
         if known is None or _is_another(seconds, known):
@@ -178,7 +182,7 @@ class LimitEstimate:
             rate = units / seconds
         else:
             rate = journal.between(episode.began - known, episode.began) / known
-        self._restart(rate, doubt)
+        self._restart(rate, SURE)
 
     def _found_window(self, journal: Journal, episode: Episode) -> bool:
         marks = _spread(self._seen, episode.mark(self.grain))

@@ -184,9 +184,7 @@ class Knee:
         if answers < self._next_look or self._meter.seconds < 0.5 * REPORTS_CLIMBING:
             return
         self._next_look = 2 * answers  # many looks would find by chance what is not there
-        by_latency = self._meter.by_latency()
-        # At first all calls start together: what came in that time says less than how long it took.
-        measured = self._meter.estimate() if self._rates else by_latency.copy()
+        measured, by_latency = self._meter.estimate(), self._meter.by_latency()
         measured.answers *= COARSE
         if level != self._home and self._home in self._rates:
             jump, before = math.log(level / self._home), self._rates[self._home]
@@ -196,9 +194,11 @@ class Knee:
                 gain = min(gain, 0.0)
             doubt = 1.5 * COARSE**0.5 * self._spread.error(measured, before)
             wanted = RISING * jump if jump > 0 else BETTER
-            close = abs(gain - wanted) <= doubt
+            close, few = abs(gain - wanted) <= doubt, answers < max(16, level)
             if close and answers < (max(64, 2 * level) if gain < wanted else max(16, level)):
                 return  # too close to tell yet
+            if gain < wanted and few:
+                return  # to stay low for nothing costs more than to look once more
             if gain < wanted:
                 self._rates[level] = measured
                 if jump < 0:

@@ -111,8 +111,8 @@ class Leader:
         # Who has items in hand ends them before it rests.
         holders = [name for name in members[needed:] if alive[name].holding]
         self._active, self._claiming = (*members[:needed], *holders), frozenset(members[:needed])
-        climbing = self._in_flight.climbing
-        tense = blocked or now < self._tense_until or (self.limits.starting and climbing)
+        climbing = self._in_flight.climbing and self._in_flight.by_knee
+        tense = blocked or now < self._tense_until or climbing
         orders = {
             name: self._orders(now, name, calls, blocked=blocked, tense=tense) for name in members
         }

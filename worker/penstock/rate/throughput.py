@@ -68,10 +68,6 @@ class Estimate:
     log: float
     answers: float
 
-    def copy(self) -> Estimate:
-        """Another one of the same."""
-        return Estimate(self.log, self.answers)
-
     def add(self, other: Estimate) -> None:
         """One more measurement of the same."""
         self.log += (other.log - self.log) * other.answers / (self.answers + other.answers)

@@ -19,8 +19,8 @@ STEP, FINE_STEP, FINE_STEPS = 1.025, 0.004, 5
 FEWEST = 4
 NEARLY = 1.5, 0.01
 """Calls, and part of them, by which numbers may differ that count as the same."""
-BLUR = 1.1
-"""Seconds by which a resumption may come late."""
+BLUR, BLURRED = 1.1, 0.04
+"""Seconds by which a resumption may come late, and the part of a window that adds to them."""
 JUST_BEFORE = 1e-6
 CLEARLY = 0.5
 """Of the bucket's error: by so much a window has to explain the refusals better."""
@@ -78,7 +78,7 @@ def common(
         apart = marks[1].at - marks[0].at
         off = abs(apart - seconds * max(1, round(apart / seconds)))
         fits = error <= slack and units >= FEWEST * grain
-        if fits and (slides or off <= BLUR):
+        if fits and (slides or off <= BLUR + BLURRED * seconds):
             fit.append(seconds)
         seconds *= 1 + FINE_STEP
     if not fit:
