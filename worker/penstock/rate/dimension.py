@@ -17,7 +17,7 @@ from penstock.rate.journal import Journal
 from penstock.rate.loss import LossBudget
 from penstock.rate.probe import Probe
 
-START = 32.0
+START = 64.0
 """Units a second at first."""
 DOUBLE_EVERY = 0.18
 DOUBLE_WHEN, QUICK = 0.6, 250.0

@@ -90,7 +90,7 @@ class LimitEstimate:
         self._seen: deque[Mark] = deque(maxlen=MARKS)
         self._strikes = 0
         self._blur = 0.0
-        self._shut = 0.0  # seconds of the block that showed the window
+        self._shut = 0.0  # seconds of the block that alone showed the window; 0 once more did
         self._overflowed = float("-inf")
 
     @property
@@ -134,7 +134,7 @@ class LimitEstimate:
             a_window = episode.is_long(self.grain) and seconds < LONGEST
             if a_window and abs(episode.total / seconds / self.rate - 1) < 0.2:
                 self._first_window(journal, episode)
-        elif self._blur > SURE and self._cleared_window(journal, episode):
+        elif self._shut and self._cleared_window(journal, episode):
             pass
         elif episode.is_long(self.grain):
             self._by_block(journal, episode)
@@ -202,7 +202,7 @@ class LimitEstimate:
         if found is None:
             return False
         self.window, self.rate = found.seconds, found.units / found.seconds
-        self.doubt, self.floor, self._blur = 0.02, 0.0, 0.0
+        self.doubt, self.floor, self._blur, self._shut = 0.02, 0.0, 0.0, 0.0
         return True
 
     def _check_floor(self, episode: Episode, pace: Pace) -> None:

@@ -75,10 +75,11 @@ def common(
         slack = NEARLY[0] * grain + NEARLY[1] * units
         full = [journal.between(mark.began - seconds, mark.began) for mark in marks]
         slides = all(abs(before - units) <= slack for before in full)
+        steps = max(full) <= 2 * units + slack  # of two of them at most
         apart = marks[1].at - marks[0].at
         off = abs(apart - seconds * max(1, round(apart / seconds)))
         fits = error <= slack and units >= FEWEST * grain
-        if fits and (slides or off <= BLUR + BLURRED * seconds):
+        if fits and (slides or (steps and off <= BLUR + BLURRED * seconds)):
             fit.append(seconds)
         seconds *= 1 + FINE_STEP
     if not fit:
