@@ -238,7 +238,8 @@ class LimitEstimate:
         if self.window is not None and episode.ended - (journal.first or 0.0) > self.window:
             last = episode.ended - JUST_BEFORE
             units = max(self.grain, journal.between(last - self.window, last))
-            self.rate, calls = max(self.floor, units / self.window), units / self.grain
+            kept = _kept(journal, pace, 2 * self.window)
+            self.rate, calls = max(self.floor, kept, units / self.window), units / self.grain
         else:
             self.rate, calls = self._from_pairs(episode, pace)
         by_count = STRAY * EXACT / calls if calls else LARGEST_DOUBT / 2
@@ -281,6 +282,15 @@ class LimitEstimate:
     def _mark(self, episode: Episode) -> None:
         self._marks.append(episode.mark(self.grain))
         self._seen.append(episode.mark(self.grain))
+
+
+def _kept(journal: Journal, pace: Pace, seconds: float) -> float:
+    """Units a second that were let through before the pace was raised last; 0 where that was not
+    for so many seconds without a refusal. Two windows hold a whole one, whenever that begins."""
+    since, until = pace.changes[0][0], pace.changes[-1][0]
+    if until - since < seconds:
+        return 0.0
+    return journal.between(until - seconds, until) / seconds
 
 
 def _spread(marks: Sequence[Mark], last: Mark) -> list[Mark]:

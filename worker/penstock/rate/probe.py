@@ -76,7 +76,9 @@ class Probe:
         if sure:
             patience = PATIENCE * max(0.7, min(3.0, spent))
         else:
-            patience = min(PATIENCE, max(IMPATIENCE, 1 / doubt) * max(1.0, min(4.0, spent)))
+            # Who was refused too often waits longer, but not again and again.
+            waits = 1.0 if self._rises else max(1.0, min(4.0, spent))
+            patience = min(PATIENCE, max(IMPATIENCE, 1 / doubt) * waits)
         if calls - self._from < patience or now - self._risen < (QUIET if sure else HASTY) * window:
             return
         self._risen, self._from = now, calls - (1 - AGAIN) * patience
