@@ -29,7 +29,7 @@ HONOURED = {
     )),
     *("batching.maxItemsPerRequest", "batching.maxTokensPerRequest", "sharding.itemsPerShard"),
     *("scaling.concurrency.min", "scaling.concurrency.max"),
-    *("rateLimit.requestsPerMinute", "rateLimit.tokensPerMinute"),
+    *("rateLimit.requestsPerMinute", "rateLimit.tokensPerMinute", "rateLimit.pool"),
     *("retry.maxAttempts", "retry.maxElapsed", "retry.requestTimeout"),
     *("failurePolicy.toleratedFailureCount", "failurePolicy.toleratedFailurePercentage"),
     *("checkpoint.maxItems", "checkpoint.maxInterval", "existing", "resultSet"),

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from penstock.rate.bounds import Bounds
+from penstock.rate.dimension import START
 from penstock.rate.limits import Limits
 from penstock.simulate.limits import Limiter, TokenBucket
 
@@ -127,6 +128,6 @@ def test_what_is_stated_is_not_begun_by_what_was_learned() -> None:
     assert limits.rate == 50.0
 
 
-@pytest.mark.parametrize(("least", "pace"), [(1, 32.0), (100, float("inf"))])
+@pytest.mark.parametrize(("least", "pace"), [(1, START), (100, float("inf"))])
 def test_a_fixed_concurrency_is_not_ramped_up(least: int, pace: float) -> None:
     assert Limits(Bounds(least, 100)).calls_a_second == pace

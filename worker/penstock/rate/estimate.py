@@ -174,15 +174,11 @@ class LimitEstimate:
             self._first_window(journal, episode)
             self._marks.clear()
             return
-        seconds, units = episode.ended - before.at, episode.total - before.total
-        known = self.window
-        if known is None or _is_another(seconds, known):
+        seconds = episode.ended - before.at
+        if self.window is None or _is_another(seconds, self.window):
             self.window = seconds
-        if known is None or seconds > 0.97 * known:
-            rate = units / seconds
-        else:
-            rate = journal.between(episode.began - known, episode.began) / known
-        self._restart(rate, SURE)
+        units = journal.between(episode.ended - self.window, episode.ended - JUST_BEFORE)
+        self._restart(max(units, self.grain) / self.window, SURE)
 
     def _found_window(self, journal: Journal, episode: Episode) -> bool:
         marks = _spread(self._seen, episode.mark(self.grain))
@@ -221,7 +217,8 @@ class LimitEstimate:
         lately = units / max(episode.began - before.at, 1e-3)
         # Where a bucket may have overflowed meanwhile, the limit lies between what was admitted and
         # the pace at which it was refused.
-        spare = max(UNDERUSED * self.grain, SURE * units)
+        calls = units / self.grain
+        spare = self.grain * max(UNDERUSED, STRAY * math.sqrt(calls), SURE * calls)
         if self.window is None and pace.step and _saved(journal, before, episode, lately) > spare:
             rate = min(pace.last, max(lately, self.floor, pace.last / (1 + 0.6 * pace.step)))
             floor = self.floor
