@@ -25,10 +25,16 @@ run: $(STAMP) ## set up, then run the sample job against a local provider that t
 .PHONY: test
 test: check ## everything: checks, all tests on a real PostgreSQL and Kubernetes, coverage
 	$(BIN)/python -m pytest -n $(TESTERS) --cov --cov-report=term
+	$(MAKE) test-promises
 ifeq ($(CI)$(PENSTOCK_E2E_KUBECONFIG),true)
 	$(MAKE) test-restarts
 endif
 	$(MAKE) test-e2e
+
+# Without coverage, which would make virtual time slow.
+.PHONY: test-promises
+test-promises: $(STAMP) ## what is promised of rate control, each over 20 seeds in virtual time
+	$(BIN)/python -m pytest -n $(TESTERS) -q tests/simulation
 
 # Tests that only wait share the cluster; those of one `xdist_group` run after another.
 .PHONY: test-e2e
