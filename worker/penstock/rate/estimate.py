@@ -38,6 +38,8 @@ episode."""
 LOOKS = 40
 """Instants at which it is asked what a bucket would have held."""
 STRIKES = 3
+MISREAD = 0.3
+"""Doubt about a rate that was told, where much more passed before the first refusal."""
 NEAREST, FURTHER = 0.3, 1.5
 """Seconds, and factor, between the resumptions that are compared when a window is looked for."""
 EARLY = 0.15
@@ -132,8 +134,11 @@ class LimitEstimate:
             assert journal.first is not None
             seconds = episode.ended - journal.first
             a_window = episode.is_long(self.grain) and seconds < LONGEST
-            if a_window and abs(episode.total / seconds / self.rate - 1) < 0.2:
+            passed = episode.total / max(seconds, 1e-3)
+            if a_window and abs(passed / self.rate - 1) < 0.2:
                 self._first_window(journal, episode)
+            elif passed > 2 * self.rate and episode.total > NEAR / 2 * self.grain:
+                self.doubt = max(self.doubt, MISREAD)  # a full bucket, or another unit of time
         elif self._shut and self._cleared_window(journal, episode):
             pass
         elif episode.is_long(self.grain):

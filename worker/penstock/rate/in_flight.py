@@ -32,8 +32,9 @@ class InFlight:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         known = bounds.requests_per_second is not None or bounds.tokens_per_second is not None
-        least, most = bounds.min_concurrency, bounds.max_concurrency
-        self._knee = Knee(least, most, start=START) if known else Knee(least, most)
+        self._knee = Knee(bounds.min_concurrency, bounds.max_concurrency)
+        if known:
+            self._knee.begin_at(START)
         self._members = 1
         self._allowed = 0
         self._by_knee = True
@@ -54,6 +55,10 @@ class InFlight:
         least, most = least * self._members, most * self._members
         self._knee = Knee(least, most, home=level if learned["found"] else None, start=level)
         self.latency = self._calm = learned["latency"]
+
+    def begin_paced(self) -> None:
+        """The far side told of its limit; no matter if anything is measured already."""
+        self._knee.begin_at(START)
 
     @property
     def climbing(self) -> bool:

@@ -91,6 +91,13 @@ class Knee:
             self._home, self._ceiling = level, None
             self._go(level)
 
+    def begin_at(self, level: int) -> None:
+        """A better start, if nothing was measured yet."""
+        level = min(level, self._maximum)
+        if self._climbing and not self._rates and level > self._level:
+            self._home = level
+            self._go(level)
+
     @property
     def level(self) -> int:
         """Calls that may be in flight, but for what a pace needs."""

@@ -157,6 +157,8 @@ class Leader:
         completed, busy = self._completed, self._busy
         self._completed, self._busy = 0, 0.0
         starting = self.limits.starting
+        if self.limits.told:
+            self._in_flight.begin_paced()
         return self._in_flight.allow(
             now,
             max(len(alive), 1),

@@ -61,6 +61,11 @@ class Limits:
         return self.requests.starting
 
     @property
+    def told(self) -> bool:
+        """Whether the far side told of its limit and has not refused anything yet."""
+        return self._hinted and not self.episodes
+
+    @property
     def episodes(self) -> int:
         """How many there were so far."""
         return self.requests.episodes
