@@ -47,7 +47,7 @@ class Fleet:
             outcome, told = Outcome.THROTTLED, PAUSE
             self.refuse, self.refused_at = None, self._clock()
             self.refused.set()
-        gate.release(CallReport(outcome, permit.sent_at, retry_after=told))
+        gate.release(permit, CallReport(outcome, permit.sent_at, retry_after=told))
 
     def between(self, begin: float, end: float) -> list[tuple[float, int]]:
         """The calls made so many seconds after the refusal, with their workers."""

@@ -19,6 +19,7 @@ PHRASES: dict[Hold, str] = {
     Hold.CALLS: KNEE,
     Hold.PAUSE: "pause",
     Hold.REST: "others do it",
+    Hold.OVERLOAD: "overloaded",
 }
 
 
@@ -59,7 +60,13 @@ def test_a_worker_of_another_version_tells_nothing() -> None:
 
 
 def snapshot(stats: WorkerStats) -> dict[str, Any]:
-    return stats.snapshot(in_flight=0, concurrency=8, rate=None, explain=lambda hold: PHRASES[hold])
+    return stats.snapshot(
+        in_flight=0,
+        concurrency=8,
+        rate=None,
+        waits=Hold.PAUSE,
+        explain=lambda hold: PHRASES[hold],
+    )
 
 
 @pytest.mark.parametrize("reason", [*Hold, *Stall])

@@ -313,4 +313,4 @@ def test_headers_that_others_saw_long_ago_are_not_believed() -> None:
 
 def test_what_is_known_of_the_knee_is_said() -> None:
     told = tick_on(Leader(BOUNDS, "a", learned(50.0)), {"a": report(100.0)}, 100.0, 1)
-    assert "16 calls in flight" in told.orders["a"]["why"]
+    assert "8 calls in flight" in told.orders["a"]["why"]

@@ -426,3 +426,61 @@ def test_a_pause_is_said_with_its_reason(outcome: Outcome, retry_after: float, s
     one.wait(100.0, 0)
     assert one.held is Hold.PAUSE
     assert says in one.explain(one.held)
+
+
+def test_no_more_calls_than_the_jobs_own_maximum() -> None:
+    """Who leads may be of a job with other bounds."""
+    member = Member(Bounds(1, 2), "job")
+    member.apply(100.0, orders(100.0, calls=40))
+    assert member.limit == 2
+
+
+def test_no_faster_than_the_jobs_own_limit() -> None:
+    member = Member(Bounds(1, 40, requests_per_second=0.5), "job")
+    member.apply(100.0, orders(100.0, calls=40, requests=20.0))
+    assert member.wait(100.0, 0) == 0.0
+    member.sent(100.0, 0, 1.0)
+    wait = member.wait(100.0, 1)
+    assert wait is not None
+    assert wait > 1.5
+
+
+def test_a_fixed_number_of_calls_waits_for_orders_where_a_limit_is_stated() -> None:
+    stated = Member(Bounds(10, 10, requests_per_second=1 / 60), "job")
+    stated.apply(100.0, None)
+    assert stated.limit == 0
+    free = Member(Bounds(10, 10), "job")
+    free.apply(100.0, None)
+    assert free.limit == 10
+
+
+def test_a_call_that_was_not_made_tells_nothing() -> None:
+    member = Member(Bounds(1, 10), "job")
+    member.apply(100.0, orders(100.0, calls=10))
+    member.sent(100.5, 0, 1.0)
+    member.sent(100.6, 0, 1.0)
+    member.withdrawn(100.5)
+    member.ended(100.7, CallReport(Outcome.TIMEOUT, 100.6, reached=False), 1)
+    told = member.report(103.0)
+    assert told["calls"] == []
+    assert told["inFlight"] == 0
+
+
+def test_an_overload_without_end_is_knocked_at_without_end() -> None:
+    member, now = Member(Bounds(1, 10), "job"), 100.0
+    member.apply(now, orders(now))
+    for _ in range(2000):
+        now += 40.0
+        member.sent(now, 0, 1.0)
+        member.ended(now + 0.1, CallReport(Outcome.OVERLOADED, now), 1)
+    assert member.wait(now + 0.2, 0) is not None
+
+
+def test_a_wait_at_a_low_rate_is_not_kept_at_a_higher_one() -> None:
+    member = Member(Bounds(1, 10), "job")
+    member.apply(100.0, orders(100.0, requests=0.001))
+    member.sent(100.0, 0, 1.0)
+    member.apply(101.0, orders(101.0, requests=5.0))
+    wait = member.wait(101.0, 0)
+    assert wait is not None
+    assert wait <= 0.2

@@ -16,6 +16,7 @@ from penstock.rate.told import (
     FORMAT,
     LEAST,
     LONGEST,
+    MOST_DOUBT,
     Learned,
     Seen,
     read,
@@ -169,7 +170,7 @@ def test_a_state_of_nearly_nothing_a_second_is_no_end(rate: float, read_as: floa
     limit = STATE["limits"]["requests"] | {"rate": rate, "doubt": 1e300}  # type: ignore[index]
     limits = read_state({**STATE, "limits": {"requests": limit}}).limits
     assert limits["requests"]["rate"] == read_as
-    assert limits["requests"]["doubt"] == 1.0
+    assert limits["requests"]["doubt"] == MOST_DOUBT
 
 
 def test_a_change_of_what_is_told_is_a_new_format() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -114,18 +114,20 @@ def watch(
     raise typer.Exit(exit_code(progress))
 
 
-async def follow(looks: AsyncIterator[Progress], view: View, pause: float) -> Progress:
+async def follow(looks: AsyncGenerator[Progress, None], view: View, pause: float) -> Progress:
     """Show one look at a job after the other, `pause` seconds apart; the last tells how it ended.
 
     Raises NotFound when there was nothing to look at.
     """
     import asyncio
+    from contextlib import aclosing
 
     latest: Progress | None = None
-    async for latest in looks:
-        if exit_code(latest) == 130:
-            view.progress(latest)
-            await asyncio.sleep(pause)
+    async with aclosing(looks):  # at Ctrl-C, too: what is looked with is closed in order
+        async for latest in looks:
+            if exit_code(latest) == 130:
+                view.progress(latest)
+                await asyncio.sleep(pause)
     if latest is None:
         raise NotFound("nothing to watch")
     view.finished(latest)

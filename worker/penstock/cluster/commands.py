@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ async def list_jobs(access: Access) -> list[Progress]:
         return sorted((progress_of(one, now) for one in found), key=lambda one: one.name)
 
 
-async def watch(target: Target, since: Since) -> AsyncIterator[Look]:
+async def watch(target: Target, since: Since) -> AsyncGenerator[Look, None]:
     """Looks at a job until it has ended. Raises NotFound."""
     async with _connected(target.access) as (api, namespace):
         await changing.the_job(api, namespace, target.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ async def status(name: str, options: Options) -> Progress:
         return await _look(db, await _find(db, name))
 
 
-async def watch(name: str, options: Options) -> AsyncIterator[Progress]:
+async def watch(name: str, options: Options) -> AsyncGenerator[Progress, None]:
     """The run again and again, until it has ended or nobody drives it. The pause between two looks
     is the caller's."""
     async with _opened(options) as db:

@@ -169,7 +169,8 @@ class Dimension:
         if self.journal.first is None:
             self._doubled = now
         elif now - self._doubled >= DOUBLE_EVERY:
-            used = self._sent_within(now, DOUBLE_EVERY) / (now - self._doubled)
+            span = now - self._doubled
+            used = self._sent_within(now, span) / span
             if used > DOUBLE_WHEN * self.probe.pace:
                 self.probe.pace *= 4 if self.probe.pace >= QUICK * self.grain else 2
             self._doubled = now

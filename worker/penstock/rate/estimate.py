@@ -38,6 +38,8 @@ episode."""
 LOOKS = 40
 """Instants at which it is asked what a bucket would have held."""
 STRIKES = 3
+RISEN = 1.3
+"""Times a rate that was told: a pace so much higher is more than a full bucket lets through."""
 MISREAD = 0.3
 """Doubt about a rate that was told, where much more passed before the first refusal."""
 NEAREST, FURTHER = 0.3, 1.5
@@ -137,6 +139,9 @@ class LimitEstimate:
             passed = episode.total / max(seconds, 1e-3)
             if a_window and abs(passed / self.rate - 1) < 0.2:
                 self._first_window(journal, episode)
+            elif pace.step and pace.last > RISEN * self.rate:
+                # It was raised since, and that was kept up until now.
+                self.rate, self.doubt = pace.last / (1 + 0.6 * pace.step), LARGEST_DOUBT
             elif passed > 2 * self.rate and episode.total > NEAR / 2 * self.grain:
                 self.doubt = max(self.doubt, MISREAD)  # a full bucket, or another unit of time
         elif self._shut and self._cleared_window(journal, episode):
@@ -312,7 +317,7 @@ def _saved(journal: Journal, since: Mark, until: Episode, rate: float) -> float:
     """Units that a bucket of this rate, empty at `since`, would have held at most until then."""
     step = (until.began - since.at) / LOOKS
     times = (since.at + step * look for look in range(1, LOOKS + 1))
-    return max(rate * (at - since.at) - journal.between(since.at, at) for at in times)
+    return max(rate * (at - since.at) + since.total - journal.until(at) for at in times)
 
 
 def _is_another(seconds: float, known: float) -> bool:

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from penstock.rate.bounds import Bounds
 
+OVERLOADED = "the far side is overloaded (503): as fast as it lets calls through"
+
 AS_STATED = 0.98
 """Of a limit that is stated: with less than this part of it, it is another one that was learned."""
 
@@ -19,6 +21,7 @@ class Hold(StrEnum):
 
     PACE = "pace"  # the rate limit
     PAUSE = "pause"  # the far side asked for one
+    OVERLOAD = "overload"  # as fast as an overloaded far side lets calls through
     CALLS = "calls"  # as many are in flight as may be
     REST = "rest"  # other workers do it all
 

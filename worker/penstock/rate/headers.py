@@ -13,6 +13,8 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 MINUTE = 60.0
 SAME = 0.3
 """Seconds by which the end of a window may seem to differ from one answer to the next."""
+LEAST = 1e-3
+"""A limit of less makes no sense."""
 SHORTEST, LONGEST = 1.0, 120.0
 """Seconds of reset: what is shorter is a bucket's, what is longer no limit to be paced by."""
 
@@ -82,7 +84,7 @@ def read_hint(headers: Mapping[str, str], dimension: str) -> LimitHint | None:
         number(headers.get(f"x-ratelimit-{word}-{dimension}")) for word in ("limit", "remaining")
     )
     reset = parse_reset(headers.get(f"x-ratelimit-reset-{dimension}", ""))
-    if limit is None or remaining is None or reset is None or limit <= 0:
+    if limit is None or remaining is None or reset is None or limit < LEAST:
         return None
     return LimitHint(limit, remaining, reset)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-KEEP = 130.0
-"""Seconds that are kept: twice the longest window that is looked for."""
+KEEP = 190.0
+"""Seconds that are kept: three times the longest window that is looked for. Refusals of so long as
+two of them are compared, each by the window before it."""
 
 
 class Journal:
@@ -31,13 +32,15 @@ class Journal:
         if len(self._times) % 1024 == 0:
             self._forget(at - KEEP)
 
-    def between(self, after: float, until: float) -> float:
-        """Units let through at times in (after, until], as far back as is kept."""
-        return self._until(until) - self._until(after)
-
-    def _until(self, time: float) -> float:
+    def until(self, time: float) -> float:
+        """Units let through until then, since it began; of a time that is no longer kept, until the
+        first that is."""
         index = bisect_right(self._times, time)
         return self._totals[index - 1] if index else self._forgotten
+
+    def between(self, after: float, until: float) -> float:
+        """Units let through at times in (after, until], as far back as is kept."""
+        return self.until(until) - self.until(after)
 
     def _forget(self, before: float) -> None:
         index = bisect_right(self._times, before)

@@ -81,12 +81,15 @@ class Knee:
         self._next_look = float(self._level)
         self._now: float | None = None
         self._changed = math.inf  # when the level became what it is
+        self._cut = 0  # the level before there were fewer workers
         self._needed = 0.0  # calls in flight that a pace needs, a moving mean
 
     def resize(self, minimum: int, maximum: int) -> None:
         """Other bounds, as when workers come and go; what is known is kept."""
         self._minimum, self._maximum = _checked(minimum, maximum)
-        level = min(max(self._level, minimum), maximum)
+        wanted = max(self._level, self._cut)
+        self._cut = wanted if wanted > maximum else 0
+        level = min(max(wanted, minimum), maximum)
         if level != self._level or not minimum <= self._home <= maximum:
             self._home, self._ceiling = level, None
             self._go(level)

@@ -93,14 +93,15 @@ class Leader:
         self._ticked = now
         heard = {name: read(told, now) for name, (told, age) in reports.items() if age < DEAD}
         alive = {name: report for name, report in heard.items() if report is not None}
+        self._forget(reports, alive)
         episodes = self.limits.episodes
         for name in sorted(alive):
             self._take_in(name, alive[name])
         self._settle(now, alive)
         if self.limits.episodes > episodes:
             self._tense_until = now + CALM
-        for report in alive.values():
-            if not report.starved:
+        for name, report in alive.items():
+            if name in self._claiming and not report.starved:  # who rests does not know
                 self._wanting[report.job] = now
         members = self._in_turn(now, alive)
         refusals = self._refusals_in_a_row()
@@ -110,7 +111,8 @@ class Leader:
         needed = min(calls, self._needed(now, members, alive, calls))
         # Who has items in hand ends them before it rests.
         holders = [name for name in members[needed:] if alive[name].holding]
-        self._active, self._claiming = (*members[:needed], *holders), frozenset(members[:needed])
+        self._active = (*members[:needed], *holders)
+        self._claiming = frozenset(members[:needed]) | self._lookouts(members[needed:], alive)
         climbing = self._in_flight.climbing and self._in_flight.by_knee
         tense = blocked or now < self._tense_until or climbing
         orders = {
@@ -146,8 +148,25 @@ class Leader:
         if name == self._me:  # others may tell what they saw long ago
             self.limits.hinted(report.hints, until)
 
+    def _forget(self, reports: Reports, alive: Mapping[str, Report]) -> None:
+        """What those said who are gone."""
+        self._unsettled = {name: said for name, said in self._unsettled.items() if name in alive}
+        self._seen = {name: at for name, at in self._seen.items() if name in reports}
+        self._counted = {name: sums for name, sums in self._counted.items() if name in reports}
+        jobs = {report.job for report in alive.values()}
+        self._wanting = {job: at for job, at in self._wanting.items() if job in jobs}
+
+    def _lookouts(self, resting: list[str], alive: Mapping[str, Report]) -> frozenset[str]:
+        """One member of each job without a share: it may take items on, and then says so."""
+        shared = {alive[name].job for name in self._active}
+        found: dict[str, str] = {}
+        for name in resting:
+            if alive[name].job not in shared:
+                found.setdefault(alive[name].job, name)
+        return frozenset(found.values())
+
     def _count(self, name: str, completed: int, busy: float) -> None:
-        before = self._counted.get(name, (0, 0.0))
+        before = self._counted.get(name, (completed, busy))
         self._counted[name] = (completed, busy)
         self._completed += completed - before[0]
         self._busy += busy - before[1]
@@ -217,22 +236,25 @@ class Leader:
         return [name for turn in turns for name in turn if name is not None] + idle
 
     def _wants(self, now: float, job: str) -> bool:
-        return now - self._wanting.get(job, now) < IDLE
+        return now - self._wanting.setdefault(job, now) < IDLE
 
     def _needed(
         self, now: float, members: list[str], alive: Mapping[str, Report], calls: int
     ) -> int:
         """How many of them get a share: as many of each job, as long as there are."""
+        most = self._bounds.max_concurrency
         if self.limits.starting:
-            wanted = math.ceil(calls / CALLS_AT_START)
+            wanted = math.ceil(calls / min(CALLS_AT_START, most))
         else:
             pace = self.limits.calls_a_second
             for_pace = math.ceil(pace / PER_MEMBER)
             in_flight = ROOM * pace * (self._in_flight.latency or 0.0)
-            wanted = max(for_pace, math.ceil(in_flight / self._bounds.max_concurrency), 1)
-        all_jobs = {alive[name].job for name in members}
-        jobs = sum(self._wants(now, job) for job in all_jobs)
-        return min(len(members), math.ceil(wanted / max(jobs, 1)) * max(jobs, 1))
+            wanted = max(for_pace, math.ceil(in_flight / most), 1)
+            if self._in_flight.by_knee:
+                wanted = max(wanted, math.ceil(calls / most))
+        want = [name for name in members if self._wants(now, alive[name].job) or name == self._me]
+        jobs = max(1, len({alive[name].job for name in want}))
+        return min(max(1, len(want)), math.ceil(wanted / jobs) * jobs)
 
     def _orders(
         self, now: float, name: str, calls: int, *, blocked: bool, tense: bool

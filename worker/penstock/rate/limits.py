@@ -19,6 +19,10 @@ from penstock.rate.estimate import SURE
 REFUSALS, TELLING = 12, 3.0
 """Latest refusals, and standard errors by which their calls are larger than others', that show that
 tokens are counted."""
+VARIED = 0.1
+"""Of the mean: calls whose tokens vary less are as good an account as the tokens."""
+LARGER = 0.15
+"""Of the mean: by so much, too."""
 BETTER = 0.6
 """Of the other's error: so much less shows which of two limits is counted."""
 MEAN_OVER = 200.0
@@ -40,8 +44,6 @@ class Limits:
             bounds.requests_per_second is not None,
             bounds.tokens_per_second is not None,
         ]
-        if self._stated[1] and not self._stated[0]:
-            self.requests.give_way()
         self._compared = 0
         self._hinted = False
         self._grain: float | None = None
@@ -132,6 +134,8 @@ class Limits:
     def call(self, at: float, calls: float, tokens: float, *, admitted: bool) -> None:
         """Calls that were sent at this time, with their tokens in sum."""
         if tokens:
+            if self._grain is None and self._stated == [False, True]:
+                self.requests.give_way()  # not before: calls without tokens have another limit
             self._measure(tokens / calls, calls, admitted=admitted)
         self._sent.append((at, calls, tokens))
         self._sums[0] += calls
@@ -165,6 +169,8 @@ class Limits:
         if few or self._grain is None or self._variance <= 0:
             return False
         excess = sum(self._sizes) / len(self._sizes) - self._grain
+        if excess < LARGER * self._grain:  # calls of one size tell nothing, and sizes drift
+            return False
         return excess > TELLING * math.sqrt(self._variance / len(self._sizes))
 
     def _share_out(self, now: float) -> None:
@@ -191,7 +197,8 @@ class Limits:
                 self.requests.give_way()
                 self.tokens.take_over(now, rate)
             return
-        if calls is None or tokens is None:
+        alike = self._grain is None or self._variance < (VARIED * self._grain) ** 2
+        if calls is None or tokens is None or alike:
             return
         if self.tokens.passive and tokens[1] + 1 < BETTER * calls[1]:
             self.requests.give_way()

@@ -8,6 +8,7 @@ Pure: time is an argument, seconds of the clock that all members share.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +82,7 @@ class Member:
         self._overloads = self._spent = 0
         self._overload = Overload()
         self._settle = SETTLE
-        self._retry_at = 0.0
+        self._retry_at = self._told_until = 0.0
         self._completed, self._busy = 0, 0.0
         self._in_flight = 0
         self._starved = True
@@ -104,15 +105,19 @@ class Member:
             self.held = Hold.CALLS if self._active else Hold.REST
             return None
         pause = max(self._resume_at, self._hold_until) - now
-        requests = max(self._requests.wait(now), self._overload.wait(now))
+        overload, requests = self._overload.wait(now), self._requests.wait(now)
         tokens = self._tokens.wait(now)
-        wait = max(pause, requests, tokens)
+        wait = max(pause, overload, requests, tokens)
         if wait <= 0:
             return 0.0
         if pause == wait and (self.rate is None or pause > LONG_PAUSE):
             self.held = Hold.PAUSE
             # Nothing that is found out here takes so long.
-            self._asked = pause > LONG_PAUSE or self._retry_at > now
+            # Who leads is told when to knock, too.
+            ordered = not self._single and self._resume_at > now + LONG_PAUSE
+            self._asked = ordered or max(self._retry_at, self._told_until) > now
+        elif overload == wait:
+            self.held = Hold.OVERLOAD
         else:
             self.held, self._by_tokens = Hold.PACE, tokens > requests
         return wait
@@ -143,6 +148,8 @@ class Member:
             self._tokens.give_back(report.tokens - report.used_tokens)
         if report.headers:
             self._read(now, report.headers)
+        if not report.reached and call is not None:
+            self._forget(call)
         if report.reached and report.outcome in (Outcome.OK, Outcome.OVERLOADED):
             self._overload.ended(now, refused=report.outcome is Outcome.OVERLOADED)
         if refused:
@@ -154,6 +161,13 @@ class Member:
             self._completed += 1
             self._busy += now - report.sent_at
 
+    def withdrawn(self, sent_at: float) -> None:
+        """A call that was let go was not made after all, or given up: it tells nothing."""
+        call = self._close(sent_at)
+        if call is not None:
+            self._in_flight -= 1
+            self._forget(call)
+
     def explain(self, held: Hold) -> str:
         """In plain words, why a call has to wait for this, or had to of late."""
         match held:
@@ -163,6 +177,8 @@ class Member:
             case Hold.PAUSE:
                 until = max(self._resume_at, self._hold_until)
                 return explain.pause(until, asked=self._asked, overloaded=self._overloads > 0)
+            case Hold.OVERLOAD:
+                return explain.OVERLOADED
             case Hold.CALLS:
                 return explain.calls(self.bounds, self._calls, self.why)
             case Hold.REST:
@@ -193,7 +209,7 @@ class Member:
             "completed": self._completed,
             "busy": self._busy,
             "inFlight": self._in_flight,
-            "starved": starved and self._in_flight < self.limit,
+            "starved": starved and self._in_flight < max(self.limit, 1),
             "hints": self._hints,
         }
 
@@ -201,7 +217,9 @@ class Member:
         """What the leader wants; None when it does not know this member yet."""
         wanted = read_orders(orders, now)
         if wanted is None:
-            if self._heard_at is None and self.bounds.fixed:
+            bounds = self.bounds
+            stated = bounds.requests_per_second or bounds.tokens_per_second
+            if self._heard_at is None and bounds.fixed and not stated:
                 # Nothing is found out about calls in flight, so there is nothing to wait for.
                 self._active = self.claims = True
                 self._calls = self.bounds.max_concurrency
@@ -211,11 +229,13 @@ class Member:
             return
         self._heard_at, self._alone = wanted.at, False
         self._safe = wanted.safe
-        self._active, self.claims, self._calls = wanted.active, wanted.claim, wanted.calls
+        # Who leads may be of another job, with other bounds.
+        self._active, self.claims = wanted.active, wanted.claim
+        self._calls = min(wanted.calls, self.bounds.max_concurrency)
         self._single, self._tense, self._of = wanted.single, wanted.tense, wanted.of
         self.rate, self.why = wanted.rate, wanted.why
-        self._requests.rate = wanted.requests or float("inf")
-        self._tokens.rate = wanted.tokens or float("inf")
+        self._requests.change(now, _least(wanted.requests, self.bounds.requests_per_second))
+        self._tokens.change(now, _least(wanted.tokens, self.bounds.tokens_per_second))
         self._resume_at = max(self._resume_at, wanted.resume_at)
         self._hold_until = wanted.hold_until
         if self._single:  # the leader says when, and one at a time
@@ -227,7 +247,8 @@ class Member:
 
     def pause(self, now: float, until: float) -> None:
         """Somebody in the pool was told that nothing passes before."""
-        self._resume_at = max(self._resume_at, min(until, now + LONGEST))
+        self._told_until = min(until, now + LONGEST)
+        self._resume_at = max(self._resume_at, self._told_until)
 
     def _refused(self, now: float, report: CallReport) -> None:
         self.urgent = True
@@ -239,7 +260,7 @@ class Member:
         self._settle = min(SETTLE_MOST, max(SETTLE, 1.5 * delay, 0.95 * self._settle))
         if report.outcome is Outcome.QUOTA:
             if report.sent_at > self._paused_at:
-                self._pause(now, min(QUOTA_PAUSE * 2.0**self._spent, QUOTA_PAUSE_MAX))
+                self._pause(now, min(QUOTA_PAUSE * 2.0 ** min(self._spent, 16), QUOTA_PAUSE_MAX))
                 self._spent += 1
         elif report.retry_after is not None:
             # The far side counts from when it decided, which is nearer to when this was sent.
@@ -259,7 +280,7 @@ class Member:
             self._retry_at = max(self._retry_at, report.sent_at + report.retry_after)
             self.urgent = True
         elif self._overloads >= OVERLOADS:
-            doubled = OVERLOAD_PAUSE * 2.0 ** (self._overloads - OVERLOADS)
+            doubled = OVERLOAD_PAUSE * 2.0 ** min(self._overloads - OVERLOADS, 16)
             self._pause(now, min(doubled, OVERLOAD_PAUSE_MAX))
 
     def _pause(self, now: float, seconds: float) -> None:
@@ -289,6 +310,10 @@ class Member:
                 if rate is not None:
                     self._hints[name] = rate
 
+    def _forget(self, call: _Call) -> None:
+        with contextlib.suppress(ValueError):  # it is not of late
+            self._log.remove(call)
+
     def _close(self, sent_at: float) -> _Call | None:
         calls = self._open.get(sent_at)
         if not calls:
@@ -312,6 +337,10 @@ class Member:
             else:
                 entries.append([call.at, 1, call.tokens, fate])
         return entries
+
+
+def _least(*rates: float | None) -> float:
+    return min((rate for rate in rates if rate), default=float("inf"))
 
 
 def _bin(at: float) -> int:

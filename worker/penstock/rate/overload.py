@@ -17,6 +17,10 @@ SPAN, FEW = 1.0, 40
 TOLERATED, ABOVE, FORGET = 0.1, 1.5, 0.9998
 """Share of the calls that may end like that. Where cuts do not help, ABOVE the share there is; that
 is forgotten a little with each span."""
+NOISE = 2.0
+"""Standard errors by which the share may be larger by chance, where nothing was cut yet."""
+GAP = 10.0
+"""Seconds without an answer, as in a pause, after which what was found before counts no more."""
 CUT, PART, HELPED = 0.9, 0.2, 0.8
 """Of what passed, once the share is too large. Where no more than PART of what was sent before is
 sent, and the share is not below HELPED of what it was, the pace is not what it comes from."""
@@ -32,6 +36,7 @@ class Overload:
     def __init__(self) -> None:
         self._pacer = Pacer()
         self._began: float | None = None
+        self._last = 0.0
         self._passed = self._refused = 0
         self._tolerated = TOLERATED
         self._before: tuple[float, float] | None = None
@@ -52,15 +57,18 @@ class Overload:
 
     def ended(self, now: float, *, refused: bool) -> None:
         """A call was answered; refused: by a far side that is overloaded."""
-        if self._began is None:
-            self._began = now
+        if self._began is None or now - self._last > GAP:
+            self._began, self._passed, self._refused = now, 0, 0
+            self._pacer.rate = math.inf
+        self._last = now
         self._refused += refused
         self._passed += not refused
         seconds, calls = now - self._began, self._passed + self._refused
         if seconds < SPAN or calls < FEW:
             return
         share = self._refused / calls
-        if share <= self._tolerated:
+        chance = 0.0 if self.slow else NOISE * math.sqrt(self._tolerated / calls)
+        if share <= self._tolerated + chance:
             self._before = None
             self._pacer.rate *= 1 + self._rise
             self._rise = min(GROWTH * self._rise, MOST_RISE)

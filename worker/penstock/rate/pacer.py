@@ -29,6 +29,12 @@ class Pacer:
         if self.rate != float("inf"):
             self._tat = max(self._tat, now - LATE) + cost / self.rate
 
+    def change(self, now: float, rate: float) -> None:
+        """Go on at another rate; what is left to wait is of the new one."""
+        if self._tat > now:
+            self._tat = now + (self._tat - now) * min(self.rate / rate, 1.0)
+        self.rate = rate
+
     def give_back(self, cost: float) -> None:
         """Correct a cost that turned out smaller (or, negative, larger) than was taken."""
         if self.rate != float("inf") and self._tat != float("-inf"):

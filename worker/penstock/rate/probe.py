@@ -19,6 +19,8 @@ AGAIN = 0.25
 SMALLEST_STEP, STEP_OF_WINDOW, LARGEST_STEP = 0.004, 0.01, 0.25
 TOWARDS = 1 / 3
 """Of the way to the pace that was refused last, at each rise below it."""
+LONG_ENOUGH = 60.0
+"""Seconds without a refusal after which a guess is tested, however few calls there were."""
 USED = 0.85
 """Of the pace: where less is sent, nothing is learned from not being refused."""
 QUIET, HASTY = 1.2, 0.3
@@ -79,7 +81,9 @@ class Probe:
             # Who was refused too often waits longer, but not again and again.
             waits = 1.0 if self._rises else max(1.0, min(4.0, spent))
             patience = min(PATIENCE, max(IMPATIENCE, 1 / doubt) * waits)
-        if calls - self._from < patience or now - self._risen < (QUIET if sure else HASTY) * window:
+        waited = now - self._risen
+        enough = calls - self._from >= patience or (not sure and waited >= LONG_ENOUGH)
+        if not enough or waited < (QUIET if sure else HASTY) * window:
             return
         self._risen, self._from = now, calls - (1 - AGAIN) * patience
         if used < USED:

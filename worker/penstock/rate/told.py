@@ -21,8 +21,11 @@ LONGEST = 3600.0
 """Seconds of a pause that are believed; whoever asks for more is asked again after them."""
 HELD = 10.0
 """Seconds that a leader may hold a member still with one order; this version's does for 3."""
-LEAST = 1 / 3600
-"""Units a second: no limit is less, or nothing would ever be tried again."""
+BEHIND = 4.0
+"""Seconds by which a report may be behind: what it does not tell of holds up all the others."""
+LEAST, MOST, MOST_DOUBT = 1 / 3600, 1e9, 0.9
+"""Units a second: no limit is less, or nothing would ever be tried again, or more. And doubt, which
+is a part of it."""
 MOST_CALLS, MOST_TOKENS, MOST_COUNTED = 1e5, 1e10, 1e12
 """Calls and tokens in an entry of a report, and calls and seconds that a worker has counted. Totals
 of more would swallow what is added later."""
@@ -61,7 +64,7 @@ def read(told: Mapping[str, Any], now: float) -> Report | None:
     try:
         report = Report(
             job=str(told["job"]),
-            until=min(_number(told["until"]), now + AHEAD),
+            until=max(now - BEHIND, min(_number(told["until"]), now + AHEAD)),
             calls=tuple(_seen(entry, now + AHEAD) for entry in told["calls"]),
             retry_at=min(_number(told["retryAt"]), now + LONGEST),
             completed=int(_number(told["completed"], MOST_COUNTED)),
@@ -144,9 +147,9 @@ def read_state(told: Mapping[str, Any] | None) -> Learned:
             return Learned()
         limits: dict[str, dict[str, Any]] = {
             str(name): {
-                "rate": max(_positive(limit["rate"]), LEAST),
+                "rate": max(_positive(limit["rate"], MOST), LEAST),
                 "window": None if limit["window"] is None else _positive(limit["window"], LONGEST),
-                "doubt": min(max(_number(limit["doubt"]), 0.0), 1.0),
+                "doubt": min(max(_number(limit["doubt"]), 0.0), MOST_DOUBT),
             }
             for name, limit in told["limits"].items()
         }
@@ -172,7 +175,7 @@ def _seen(entry: Sequence[Any], latest: float) -> Seen:
 
 
 def _rate(value: Any) -> float | None:
-    return None if value is None else max(_positive(value), LEAST)
+    return None if value is None else max(_positive(value, MOST), LEAST)
 
 
 def _positive(value: Any, most: float = math.inf) -> float:

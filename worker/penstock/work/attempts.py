@@ -102,7 +102,8 @@ class Attempts:
         for position, (held, future) in list(self._settled.items()):
             if held == shard:
                 del self._settled[position]
-                future.set_exception(Fenced(f"shard {shard} has a newer owner"))
+                if not future.done():
+                    future.set_exception(Fenced(f"shard {shard} has a newer owner"))
 
     async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
         """Wait for the calls in flight, at most so long and not once `hurry` is set, then cancel
@@ -134,7 +135,7 @@ class Attempts:
                 self._away_since = None
                 self._stats.call_ended(report.outcome, seconds)
         finally:
-            self._gate.release(report)
+            self._gate.release(permit, report)
         _add_usage(group, result)
         if result.failure is not None:
             await self._decide(group, result.failure, seconds)

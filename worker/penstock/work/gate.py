@@ -52,9 +52,11 @@ class Gate:
             self.member.sent(now, tokens, 1.0)
             return Permit(now, tokens)
 
-    def release(self, report: CallReport | None) -> None:
+    def release(self, permit: Permit, report: CallReport | None) -> None:
         """The call ended; None when it was cancelled and says nothing about the far side."""
-        if report is not None:
+        if report is None:
+            self.member.withdrawn(permit.sent_at)
+        else:
             self.member.ended(self._clock(), report, self.in_flight)
             if self.member.urgent:
                 self._hurry()

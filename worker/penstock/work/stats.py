@@ -36,7 +36,7 @@ IN_WORDS: dict[str, str] = {
     Stall.LEFT: "too few items are left to keep more calls in flight",
 }
 _PROVIDER = (Hold.CALLS, Stall.LEFT)
-_GATE = (Hold.PACE, Hold.PAUSE, Hold.REST, Stall.RETRIES)
+_GATE = (Hold.PACE, Hold.PAUSE, Hold.OVERLOAD, Hold.REST, Stall.RETRIES)
 _CHECKPOINT = (Stall.CHECKPOINT, Stall.ITEMS)
 
 Waits = defaultdict[str, float]
@@ -60,6 +60,7 @@ class WorkerStats:
     _held: dict[str, tuple[float, str]] = field(default_factory=dict)
     _recent: Waits = field(default_factory=lambda: defaultdict(float))
     _cpu: float = field(default_factory=time.process_time)
+    _looked: float = field(default_factory=time.monotonic)
 
     def call_ended(self, outcome: Outcome, seconds: float) -> None:
         """Count one call and the time its answer took."""
@@ -82,9 +83,11 @@ class WorkerStats:
         in_flight: int,
         concurrency: int,
         rate: float | None,
+        waits: Hold,
         explain: Callable[[Hold], str],
     ) -> dict[str, Any]:
-        """The row's JSON. explain: says in plain words what is behind a `Hold` now."""
+        """The row's JSON. waits: what a call that may be waiting now waits for. explain: says in
+        plain words what is behind a `Hold` now."""
         return {
             "pid": os.getpid(),
             "requests": sum(self.outcomes.values()),
@@ -95,7 +98,7 @@ class WorkerStats:
             "inFlight": in_flight,
             "peakInFlight": self.peak_in_flight,
             "concurrency": concurrency,
-            "heldBack": self._holds(explain),
+            "heldBack": self._holds(waits, explain),
             "held": {reason: list(told) for reason, told in self._held.items()},
             "requestsPerSecond": rate,
             "providerSeconds": self._sum(_PROVIDER),
@@ -105,14 +108,19 @@ class WorkerStats:
             "answerSeconds": self.answer_seconds,
         }
 
-    def _holds(self, explain: Callable[[Hold], str]) -> str:
+    def _holds(self, waits: Hold, explain: Callable[[Hold], str]) -> str:
         """What holds the speed back now; notes how long each thing did so far, and its words. Empty
         for a worker that mostly rests: those that do it all know what holds them back."""
+        known = 0.0
         for reason, seconds in {**self.waiting, CPU: time.process_time() - self._cpu}.items():
             new = seconds - self._held.get(reason, (0.0, ""))[0]
+            known += new
             self._recent[reason] = RECENT * self._recent[reason] + new
             if new > 0:
                 self._held[reason] = seconds, IN_WORDS.get(reason) or explain(Hold(reason))
+        looked, self._looked = self._looked, time.monotonic()
+        if (self._looked - looked) / 2 > known:  # a wait that has not ended is of no sum yet
+            return explain(waits) if waits is not Hold.REST else ""
         if 2 * self._recent[Hold.REST] > sum(self._recent.values()):
             return ""
         reason = holding.most(self._recent)

@@ -259,7 +259,7 @@ class Worker:
             # While it waited for its permit its shard may have got a newer owner.
             group = [item for item in group if self.leases.holds(item.shard, item.epoch)]
             if not group:
-                self.gate.release(None)
+                self.gate.release(permit, None)
                 continue
             self.attempts.start(group, permit)
             self.stats.peak_in_flight = max(self.stats.peak_in_flight, self.gate.in_flight)
@@ -304,6 +304,7 @@ class Worker:
                 in_flight=self.gate.in_flight,
                 concurrency=member.limit,
                 rate=member.rate,
+                waits=member.held,
                 explain=member.explain,
             ),
         )
