@@ -122,3 +122,11 @@ def test_the_split_counts_each_wait_once() -> None:
     told = snapshot(stats)
     parts: float = told["providerSeconds"] + told["gateSeconds"] + told["checkpointSeconds"]
     assert parts == sum(stats.waiting.values())
+
+
+def test_a_wait_that_has_not_ended_is_what_holds_it_back() -> None:
+    """Its seconds are in no sum yet; the little that was computed meanwhile is not the reason."""
+    stats = WorkerStats()
+    snapshot(stats)
+    stats._looked -= 30.0
+    assert snapshot(stats)["heldBack"] == PHRASES[Hold.PAUSE]

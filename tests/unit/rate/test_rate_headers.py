@@ -79,3 +79,9 @@ def test_a_limit_by_the_day_is_none_to_be_paced_by(remaining: float) -> None:
     for second in range(10):
         day = LimitHint(limit=14_400, remaining=remaining, reset=44_400 - second)
         assert reader.read(day, float(second)) is None
+
+
+def test_a_limit_of_next_to_nothing_is_no_hint() -> None:
+    told = {"limit": "1e-322", "remaining": "0", "reset": "1s"}
+    headers = {f"x-ratelimit-{word}-requests": value for word, value in told.items()}
+    assert read_hint(headers, "requests") is None

@@ -314,3 +314,50 @@ def test_headers_that_others_saw_long_ago_are_not_believed() -> None:
 def test_what_is_known_of_the_knee_is_said() -> None:
     told = tick_on(Leader(BOUNDS, "a", learned(50.0)), {"a": report(100.0)}, 100.0, 1)
     assert "8 calls in flight" in told.orders["a"]["why"]
+
+
+def test_what_the_gone_had_not_settled_is_forgotten() -> None:
+    """Two refusals that a member told of before it left do not stop the others for good."""
+    leader = knowing(50.0)
+    late = report(99.0, calls=[[99.5, 1, 0, 1], [99.6, 1, 0, 1]])
+    leader.tick(100.0, {"a": (report(100.0), 0.0), "b": (late, 0.0)})
+    told = tick_on(leader, {"a": report(100.0)}, 100.0, 5)
+    assert not told.orders["a"]["single"]
+
+
+def test_what_a_late_member_had_done_before_is_not_of_now() -> None:
+    leader = knowing(50.0)
+    tick_on(leader, {"a": report(100.0)}, 100.0, 2)
+    late = report(102.5, completed=90_000, busy=40_000.0)
+    leader.tick(102.5, {"a": (report(102.5), 0.0), "b": (late, 0.0)})
+    assert leader._in_flight.latency is None
+
+
+def test_a_job_that_has_nothing_to_send_has_no_part_and_gets_it_back() -> None:
+    """With real members: one that rests cannot know whether there is something to send."""
+    leader, now = knowing(30.0), 100.0
+    members = {name: Member(BOUNDS, "busy" if name < "c" else "idle") for name in "abcd"}
+    idle_asks = False
+    got: dict[str, float] = {}
+    for step in range(200):
+        now += 0.2
+        told = leader.tick(now, {name: (one.report(now), 0.0) for name, one in members.items()})
+        for name, one in members.items():
+            one.apply(now, told.orders[name])
+            if one.job == "busy" or (idle_asks and one.claims):
+                one.wait(now, 0)
+        got = shares(told)
+        if step == 100:
+            assert set(got) <= {"a", "b"}
+            assert sum(got.values()) == pytest.approx(30.0, rel=0.02)
+            idle_asks = True
+    assert {members[name].job for name in got} == {"busy", "idle"}
+
+
+def test_one_worker_never_has_more_calls_than_its_maximum() -> None:
+    leader = knowing(10.0, Bounds(1, 2))
+    names = [f"{number:02}" for number in range(20)]
+    told = tick_on(
+        leader, {name: report(100.0, completed=5, busy=30.0) for name in ["a", *names]}, 100.0, 5
+    )
+    assert sum(order["active"] for order in told.orders.values()) >= 2

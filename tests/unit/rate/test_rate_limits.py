@@ -131,3 +131,36 @@ def test_what_is_stated_is_not_begun_by_what_was_learned() -> None:
 @pytest.mark.parametrize(("least", "pace"), [(1, START), (100, float("inf"))])
 def test_a_fixed_concurrency_is_not_ramped_up(least: int, pace: float) -> None:
     assert Limits(Bounds(least, 100)).calls_a_second == pace
+
+
+def test_a_stated_limit_of_tokens_leaves_calls_without_tokens_paced() -> None:
+    limits = Limits(Bounds(1, 100, tokens_per_second=1000.0))
+    bucket, now = TokenBucket(600, 1), 0.0
+    while now < 120:
+        admitted = bucket.wait(now, 1) == 0
+        if admitted:
+            bucket.take(now, 1)
+        limits.call(now, 1, 0, admitted=admitted)
+        limits.tick(now)
+        now += 1 / min(limits.calls_a_second, 1000.0)
+    assert limits.rate == pytest.approx(10.0, rel=0.05)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sizes_that_drift_are_no_limit_of_tokens(seed: int) -> None:
+    """Longer and longer texts, so that what is refused is always larger than the mean so far."""
+    limits, bucket, random = Limits(Bounds(1, 100)), TokenBucket(200, 1), Random(seed)
+    now, calls = 0.0, 0
+    while now < 120:
+        if now > 40 and bucket.per_minute == 200:
+            bucket.change(now, 600)
+        calls += 1
+        tokens = 17 + calls // 200 + random.choice([0, 1])
+        admitted = bucket.wait(now, 1) == 0
+        if admitted:
+            bucket.take(now, 1)
+        limits.call(now, 1, tokens, admitted=admitted)
+        limits.tick(now)
+        now += 1 / limits.calls_a_second
+    assert limits.tokens.passive
+    assert not limits.requests.passive

@@ -53,3 +53,25 @@ def test_after_an_overload_it_is_as_fast_as_before() -> None:
     one, passed, _ = driven(lambda now: 10.0 < now < 30.0, 120.0)
     assert not one.slow
     assert passed > 0.97 * FREE
+
+
+def test_what_was_found_before_a_pause_counts_no_more() -> None:
+    one = Overload()
+    for step in range(39):
+        one.ended(step * 0.01, refused=False)
+    one.ended(600.0, refused=True)
+    for step in range(60):
+        one.sent(600.1 + step * 0.02)
+        one.ended(600.1 + step * 0.02, refused=False)
+    assert not one.slow
+
+
+def test_a_few_by_chance_do_not_slow_it() -> None:
+    random = Random(0)
+    one, now, slow = Overload(), 0.0, 0
+    for _ in range(2000):
+        one.sent(now)
+        one.ended(now, refused=random.random() < 0.05)
+        slow += one.slow
+        now += max(0.2, one.wait(now))
+    assert slow < 20

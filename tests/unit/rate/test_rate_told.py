@@ -207,3 +207,11 @@ def test_what_one_says_for_ever_is_over_when_it_says_so_no_more() -> None:
     assert told.orders["a"]["resumeAt"] == 0.0
     assert not told.orders["a"]["single"]
     assert leader.limits.blocked == 0
+
+
+def test_what_no_leader_could_reckon_with_is_bounded() -> None:
+    huge = LIMIT | {"rate": 1.7e308}
+    assert read_state({**STATE, "limits": {"requests": huge}}) == Learned()
+    told = read(report(0.0), 100.0)
+    assert told is not None
+    assert told.until == 96.0
