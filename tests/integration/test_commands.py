@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -303,6 +304,21 @@ def test_watch_a_running_job(job: Job, server: Provider) -> None:
     assert watch.output.count(" · complete") == 1
     over = job.do("watch").stdout
     assert "succeeded    ✓ 30" in over
+
+
+def test_ctrl_c_stops_watching_and_not_the_job(job: Job, server: Provider) -> None:
+    job.items(30)
+    job.write(server.url)
+    server.allow(10)
+    with started("run", job.manifest, "--concurrency", "1", *job.place, cwd=job.folder) as run:
+        server.holds(1)
+        with started("watch", job.name, *job.place, cwd=job.folder) as watch:
+            watch.says(f"[{job.name}] ")
+            watch.process.send_signal(signal.SIGINT)
+            assert watch.ends() == 130
+        assert "Traceback" not in watch.output
+        server.allow()
+        assert run.ends() == 0
 
 
 def test_delete_keeps_the_results_or_not(job: Job, server: Provider) -> None:
