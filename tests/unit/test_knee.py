@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.rate.knee import Knee
@@ -50,6 +50,7 @@ observations = st.lists(
 
 
 @given(bounds=st.tuples(st.integers(1, 2000), st.integers(1, 2000)), seen=observations)
+@example(bounds=(1, 2), seen=[(0.0, 0, 0.0, 0.0, False), (5e-324, 0, 1.0, 0.0, True)])
 def test_never_outside_the_bounds(
     bounds: tuple[int, int], seen: list[tuple[float, int, float, float, bool]]
 ) -> None:

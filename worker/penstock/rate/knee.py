@@ -29,6 +29,8 @@ BETTER = 0.2
 """Where the climb began above the knee, fewer calls are kept when the throughput rises so much."""
 STEEP = 0.5
 """A step up in hold that rises so much begins another climb."""
+SHORTEST = 1e-3
+"""Seconds: in less nothing can be told."""
 FULL = 0.85
 """With a smaller part of the allowed calls in flight, something else holds the calls back."""
 OVERFULL = 1.25
@@ -123,7 +125,7 @@ class Knee:
         seconds = 0.0 if self._now is None else now - self._now
         self._now = now
         self._changed = min(self._changed, now)
-        if seconds <= 0 or self._minimum == self._maximum:
+        if seconds < SHORTEST or self._minimum == self._maximum:
             return self._level
         if limited:
             return self._paced(busy_seconds / seconds, seconds, in_flight)
