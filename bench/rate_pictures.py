@@ -82,7 +82,7 @@ def _rates(axes: Any, tape: Tape) -> None:
     # The first burst into an untouched limit may be a great deal higher and is not of interest.
     axes.set_ylim(0, HIGHEST * max(limit))
     axes.set_ylabel("requests/s")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=3)
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, ncols=3)
     _plain(axes)
 
 
