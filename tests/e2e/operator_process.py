@@ -18,6 +18,7 @@ from tests.e2e.namespace import Namespace
 from tests.e2e.target import Target
 from tests.e2e.waiting import until
 
+DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/batchjobs.penstock.dev"
 NOWHERE = "postgresql://nobody:Jericho-17@127.0.0.1:1/none"
 """An address at which no database answers, and a password that must be in no log."""
 
@@ -26,13 +27,10 @@ def install_definition(kube: Kube) -> None:
     """The CustomResourceDefinition as it stands in the repository; several tests may do so."""
     file = str(ROOT / "manifests" / "crd.yaml")
     kube.kubectl("apply", "--server-side", "--force-conflicts", "--filename", file)
-    # `kubectl wait` gives up on an object so new that it has no conditions yet.
-    established = '{.status.conditions[?(@.type=="Established")].status}'
+    # An object so new has no conditions yet: `kubectl wait` and a filter in a JSON path both fail.
     until(
-        lambda: kube.kubectl(
-            "get", "crd/batchjobs.penstock.dev", f"--output=jsonpath={established}"
-        ),
-        lambda said: said.strip() == "True",
+        lambda: kube.get(DEFINITION).get("status", {}).get("conditions") or [],
+        lambda found: ("Established", "True") in {(one["type"], one["status"]) for one in found},
         "the definition is established",
     )
 
