@@ -97,7 +97,8 @@ async def test_killed_at_every_action_and_in_every_phase(
     assert done["status"]["phase"] == "Complete", done["status"]
     counts = done["status"]["itemCounts"]
     assert (counts["succeeded"], counts["failed"]) == (ITEMS, 0)
-    assert {"Planning", "Running", "Suspended"} <= {*mortal.deaths}
+    # Planning may be over before the next operator looks; it dies at its first and its last action.
+    assert {"Running", "Suspended"} <= {*mortal.deaths}
     for action in (
         *("OpenRun(", "CreateJob(role='plan'", "CreateJob(role='work'", "BeginExport("),
         *("PatchJob(name='job-1-work', suspend=True)", "CreateJob(role='export'"),
