@@ -7,6 +7,7 @@ import io
 import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from penstock import jsons
 from tests.integration.command_support import (
     Home,
     Provider,
+    Started,
     eventually,
     home,
     only_object,
@@ -289,7 +291,9 @@ def test_suspend_from_outside_then_resume(job: Job, server: Provider) -> None:
     assert "has no unfinished run to resume" in job.do("resume", code=2).stderr
 
 
-def test_watch_a_running_job(job: Job, server: Provider) -> None:
+@contextmanager
+def watched(job: Job, server: Provider) -> Iterator[tuple[Started, Started]]:
+    """A run that the server holds up after a third of its items, and a watch that has seen it."""
     job.items(30)
     job.write(server.url)
     server.allow(10)
@@ -297,8 +301,13 @@ def test_watch_a_running_job(job: Job, server: Provider) -> None:
         server.holds(1)
         with started("watch", job.name, *job.place, cwd=job.folder) as watch:
             watch.says(f"[{job.name}] ")
-            server.allow()
-            assert watch.ends() == 0
+            yield run, watch
+
+
+def test_watch_a_running_job(job: Job, server: Provider) -> None:
+    with watched(job, server) as (run, watch):
+        server.allow()
+        assert watch.ends() == 0
         assert run.ends() == 0
     assert f"{job.name} · complete" in watch.output
     assert watch.output.count(" · complete") == 1
@@ -307,15 +316,9 @@ def test_watch_a_running_job(job: Job, server: Provider) -> None:
 
 
 def test_ctrl_c_stops_watching_and_not_the_job(job: Job, server: Provider) -> None:
-    job.items(30)
-    job.write(server.url)
-    server.allow(10)
-    with started("run", job.manifest, "--concurrency", "1", *job.place, cwd=job.folder) as run:
-        server.holds(1)
-        with started("watch", job.name, *job.place, cwd=job.folder) as watch:
-            watch.says(f"[{job.name}] ")
-            watch.process.send_signal(signal.SIGINT)
-            assert watch.ends() == 130
+    with watched(job, server) as (run, watch):
+        watch.process.send_signal(signal.SIGINT)
+        assert watch.ends() == 130
         assert "Traceback" not in watch.output
         server.allow()
         assert run.ends() == 0

@@ -94,17 +94,17 @@ def test_what_was_kept_up_for_long_is_a_floor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "rate", "until", "below"),
+    ("changes", "until", "most"),
     [
-        ([(0.0, 8.0)], 10.0, 5.0, 10.0),
-        ([(0.0, 12.0)], 10.0, 5.0, 0.0),
-        ([(0.0, 8.0), (2.0, 9.0), (4.0, 20.0)], 10.0, 10.0, 6.0),
+        ([(0.0, 8.0)], 5.0, 40.0),
+        ([(0.0, 12.0)], 5.0, 60.0),
+        ([(0.0, 8.0), (2.0, 9.0), (4.0, 20.0)], 10.0, 154.0),
     ],
 )
-def test_what_was_not_sent_below_a_rate(
-    changes: list[tuple[float, float]], rate: float, until: float, below: float
+def test_what_a_pace_lets_through(
+    changes: list[tuple[float, float]], until: float, most: float
 ) -> None:
-    assert Pace(changes, 0.0).below(rate, until) == pytest.approx(below)
+    assert Pace(changes, 0.0).sum(until) == pytest.approx(most)
 
 
 def after_a_long_block(began: float, ended: float, first: float, calls: int) -> LimitEstimate:

@@ -63,17 +63,10 @@ class Pace:
         """Units a second in the end."""
         return self.changes[-1][1]
 
-    def below(self, rate: float, until: float) -> float:
-        """Units that were sent less than at this rate, where it was less."""
-        return sum(max(0.0, rate - pace) * seconds for pace, seconds in self._spans(until))
-
     def sum(self, until: float) -> float:
         """Units that it let through at most."""
-        return sum(pace * seconds for pace, seconds in self._spans(until))
-
-    def _spans(self, until: float) -> list[tuple[float, float]]:
         ends = [at for at, _ in self.changes[1:]] + [until]
-        return [(pace, end - at) for (at, pace), end in zip(self.changes, ends, strict=True)]
+        return sum(pace * (end - at) for (at, pace), end in zip(self.changes, ends, strict=True))
 
 
 class LimitEstimate:
@@ -195,8 +188,7 @@ class LimitEstimate:
         found = window.find(journal, marks, self.grain)
         if found is None:
             return False
-        self.window, self.rate = found.seconds, found.units / found.seconds
-        self.doubt, self.floor = 0.02, 0.0
+        self._take(found)
         return True
 
     def _cleared_window(self, journal: Journal, episode: Episode) -> bool:
@@ -207,9 +199,13 @@ class LimitEstimate:
         found = window.common(journal, both, self.grain, self._shut, self.window)
         if found is None:
             return False
-        self.window, self.rate = found.seconds, found.units / found.seconds
-        self.doubt, self.floor, self._blur, self._shut = 0.02, 0.0, 0.0, 0.0
+        self._take(found)
+        self._blur = self._shut = 0.0
         return True
+
+    def _take(self, found: window.Window) -> None:
+        self.window, self.rate = found.seconds, found.units / found.seconds
+        self.doubt, self.floor = 0.02, 0.0
 
     def _check_floor(self, episode: Episode, pace: Pace) -> None:
         """Refusals at a pace that was kept up before: echoes, or the limit has come down."""
@@ -227,18 +223,19 @@ class LimitEstimate:
         lately = units / max(episode.began - before.at, 1e-3)
         # Where a bucket may have overflowed meanwhile, the limit lies between what was admitted and
         # the pace at which it was refused.
-        calls = units / self.grain
-        spare = self.grain * max(UNDERUSED, STRAY * math.sqrt(calls), SURE * calls)
-        if self.window is None and pace.step and _saved(journal, before, episode, lately) > spare:
-            rate = min(pace.last, max(lately, self.floor, pace.last / (1 + 0.6 * pace.step)))
-            floor = self.floor
-            self._restart(rate, min((pace.last - rate) / rate, LARGEST_DOUBT))
-            self.floor = floor
-            return
+        passed = units / self.grain
+        spare = self.grain * max(UNDERUSED, STRAY * math.sqrt(passed), SURE * passed)
         unused = units < WELL_USED * pace.sum(episode.began)
-        if self.window is None and unused and _saved(journal, before, episode, lately) > spare:
-            self.rate = max(self.floor, math.sqrt(lately * pace.last))
-            self.doubt, self._overflowed = LARGEST_DOUBT, episode.began
+        may_overflow = self.window is None and (pace.step or unused)
+        if may_overflow and _saved(journal, before, episode, lately) > spare:
+            if pace.step:
+                rate = min(pace.last, max(lately, self.floor, pace.last / (1 + 0.6 * pace.step)))
+                floor = self.floor
+                self._restart(rate, min((pace.last - rate) / rate, LARGEST_DOUBT))
+                self.floor = floor
+            else:
+                self.rate = max(self.floor, math.sqrt(lately * pace.last))
+                self.doubt, self._overflowed = LARGEST_DOUBT, episode.began
             return
         assert self.rate is not None
         known, calls = self.rate, 0.0

@@ -34,7 +34,7 @@ class InFlight:
         known = bounds.requests_per_second is not None or bounds.tokens_per_second is not None
         self._knee = Knee(bounds.min_concurrency, bounds.max_concurrency)
         if known:
-            self._knee.begin_at(START)
+            self.begin_paced()
         self._members = 1
         self._allowed = 0
         self._by_knee = True
@@ -57,7 +57,7 @@ class InFlight:
         self.latency = self._calm = learned["latency"]
 
     def begin_paced(self) -> None:
-        """The far side told of its limit; no matter if anything is measured already."""
+        """The pace is known from the start; does nothing once anything was measured."""
         self._knee.begin_at(START)
 
     @property
