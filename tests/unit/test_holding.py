@@ -74,9 +74,9 @@ def test_each_reason_has_words(reason: Hold | Stall) -> None:
     stats = WorkerStats()
     stats.waiting[reason] += 60.0
     words = PHRASES[reason] if isinstance(reason, Hold) else IN_WORDS[reason]
-    assert snapshot(stats)["held"][reason][1] == words
-    if reason is not Hold.REST:
-        assert snapshot(stats)["heldBack"] == words
+    told = snapshot(stats)
+    assert told["held"][reason][1] == words
+    assert told["heldBack"] == ("" if reason is Hold.REST else words)
 
 
 def test_now_is_what_holds_now_and_the_end_tells_of_all_of_it() -> None:
