@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,17 +102,20 @@ def test_a_worker_that_rests_speaks_for_nobody() -> None:
     assert snapshot(stats)["heldBack"] == LIMIT
 
 
-def test_waits_and_computing_come_to_the_time_that_passed() -> None:
-    stats, began = WorkerStats(), WorkerStats.begin()
-    since = WorkerStats.begin()
-    while time.process_time() - since[1] < 0.1:
-        pass
-    time.sleep(0.1)
-    stats.waited(Hold.CALLS, since)
-    passed = time.monotonic() - began[0]
-    computed = time.process_time() - began[1]
-    assert 0.1 <= stats.waiting[Hold.CALLS] <= passed - 0.1
-    assert stats.waiting[Hold.CALLS] + computed == pytest.approx(passed, abs=0.02)
+def test_waits_and_computing_come_to_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats, began = WorkerStats(), (100.0, 7.0)
+    clock = SimpleNamespace(monotonic=lambda: 100.5, process_time=lambda: 7.2)
+    monkeypatch.setattr("penstock.work.stats.time", clock)
+    stats.waited(Hold.CALLS, began)
+    assert stats.waiting[Hold.CALLS] == pytest.approx(0.3)
+
+
+def test_clocks_that_differ_a_little_take_no_time_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats = WorkerStats()
+    clock = SimpleNamespace(monotonic=lambda: 100.5, process_time=lambda: 7.6)
+    monkeypatch.setattr("penstock.work.stats.time", clock)
+    stats.waited(Hold.CALLS, (100.0, 7.0))
+    assert stats.waiting[Hold.CALLS] == 0.0
 
 
 def test_the_split_counts_each_wait_once() -> None:
