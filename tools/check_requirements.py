@@ -66,7 +66,7 @@ def main() -> int:
     runtime, extras = project["dependencies"], project["optional-dependencies"]
     wanted = {
         "requirements.txt": runtime,
-        "requirements-dev.txt": runtime + extras["operator"] + extras["dev"],
+        "requirements-dev.txt": runtime + extras["operator"] + extras["samples"] + extras["dev"],
         "requirements-build.txt": build,
         "requirements-worker.txt": runtime,
         "requirements-operator.txt": runtime + extras["operator"],
