@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.web import LONGEST_WAIT, retry_after
 from penstock.work import failures
-from penstock.work.failures import MAX_MESSAGE, classify, clean, retry_after
+from penstock.work.failures import MAX_MESSAGE, classify, clean
 from penstock.work.types import Failure, FailureKind
 
 K = FailureKind
@@ -240,7 +241,7 @@ def test_only_what_is_waited_for_carries_a_wait() -> None:
         ([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "36s"}], {}, 36.0),
         ([{"violations": []}, {"retryDelay": "0.5s"}], {}, 0.5),
         ([{"retryDelay": "36s"}], {"retry-after": "7"}, 7.0),
-        ([{"retryDelay": "999999s"}], {}, failures.MAX_RETRY_AFTER),
+        ([{"retryDelay": "999999s"}], {}, LONGEST_WAIT),
         ([{"retryDelay": "soon"}], {}, None),
         ([{"retryDelay": 36}, "x", None], {}, None),
     ],
@@ -344,4 +345,4 @@ def test_anything_can_be_classified(status: int, body: bytes, headers: dict[str,
     assert failure.reason.startswith(f"HTTP {status}")
     assert len(failure.message) <= MAX_MESSAGE
     assert "\n" not in failure.message
-    assert failure.retry_after is None or 0 <= failure.retry_after <= failures.MAX_RETRY_AFTER
+    assert failure.retry_after is None or 0 <= failure.retry_after <= LONGEST_WAIT

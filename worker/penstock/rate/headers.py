@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from penstock.web import number
+
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -87,12 +89,3 @@ def read_hint(headers: Mapping[str, str], dimension: str) -> LimitHint | None:
     if limit is None or remaining is None or reset is None or limit < LEAST:
         return None
     return LimitHint(limit, remaining, reset)
-
-
-def number(text: str | None) -> float | None:
-    """A header's value as a number from 0; None for anything else."""
-    try:
-        value = float(text) if text is not None else None
-    except ValueError:
-        return None
-    return value if value is not None and 0 <= value < float("inf") else None

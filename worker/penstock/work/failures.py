@@ -10,19 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from penstock import jsons
-from penstock.rate.headers import number, parse_reset
-from penstock.rate.told import LONGEST
+from penstock.rate.headers import parse_reset
 from penstock.secrets import mask
 from penstock.text import storable
+from penstock.web import LONGEST_WAIT, retry_after
 from penstock.work.types import Failure, FailureKind
 
 MAX_MESSAGE = 500
-MAX_RETRY_AFTER = LONGEST
-"""Seconds; some say a day where a minute is meant, so after an hour they are asked again."""
 
 CUT_OFF = "answer cut off at max tokens"
 FILTERED = "stopped by the content filter"
@@ -92,25 +89,6 @@ def classify(
         status=status,
         doubtful=kind is FailureKind.QUOTA and _is_doubtful(status, error),
     )
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that `retry-after-ms` or `retry-after` (seconds or an HTTP date) ask to wait.
-
-    A date is taken against the server's own clock where it sent that (`date`). None: no such
-    header, or nonsense.
-    """
-    milliseconds = number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return min(milliseconds / 1000, MAX_RETRY_AFTER)
-    text = headers.get("retry-after")
-    seconds = number(text)
-    if seconds is None:
-        until, since = _date(text), _date(headers.get("date"))
-        if until is None:
-            return None
-        seconds = max(0.0, until - (now if since is None else since))
-    return min(seconds, MAX_RETRY_AFTER)
 
 
 def timed_out(seconds: float) -> Failure:
@@ -225,7 +203,7 @@ def _delay(details: Any) -> float | None:
         told = detail.get("retryDelay") if isinstance(detail, dict) else None
         seconds = parse_reset(told) if isinstance(told, str) else None
         if seconds is not None:
-            return min(seconds, MAX_RETRY_AFTER)
+            return min(seconds, LONGEST_WAIT)
     return None
 
 
@@ -239,10 +217,3 @@ def _first(value: dict[str, Any], *names: str) -> str | None:
 
 def _word(value: Any) -> str | None:
     return value if isinstance(value, str) and _WORD.fullmatch(value) else None
-
-
-def _date(text: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp() if text else None
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -17,11 +17,11 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
 from penstock import __version__
+from penstock.web import proxy_for
 from penstock.work import failures
 from penstock.work.types import Failure, FailureKind
 
@@ -35,7 +35,6 @@ KEEP_ALIVE = 75.0
 """Seconds an idle connection is kept: long enough for one call a minute to reuse it."""
 
 _REDIRECTS = {301, 302, 303, 307, 308}
-_LOOPBACK = ("localhost", "127.", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +155,11 @@ class Transport:
         return self._session
 
     def _proxy(self, url: URL) -> URL | None:
-        """The proxy that the environment names for this address.
-
-        Not by aiohttp's `trust_env`, which reads the environment anew for every request, sends
-        passwords from ~/.netrc along, and goes through the proxy to reach this very machine.
-        """
+        """The proxy that the environment names for this address, asked once."""
         place = (url.scheme, url.host)
         if place not in self._proxies:
-            host = url.host or ""
-            named = getproxies().get(url.scheme)
-            direct = not named or host.startswith(_LOOPBACK) or proxy_bypass(host)
-            self._proxies[place] = None if direct else URL(str(named))
+            named = proxy_for(str(url))
+            self._proxies[place] = None if named is None else URL(named)
         return self._proxies[place]
 
     def _failure(self, error: Exception) -> Failure:
