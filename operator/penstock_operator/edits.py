@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.plan.decide import changed_work
 from penstock.spec.job import BatchJob
+from penstock.spec.processor import CodeFrom
 
 
 def as_stored(job: BatchJob) -> BatchJob:
@@ -19,7 +20,10 @@ def refused(job: BatchJob, stored: BatchJob) -> str:
         return "spec.source.limit"
     if job.spec.existing != stored.spec.existing:
         return "spec.existing"
-    return changed_work(job, stored)
+    if changed := changed_work(job, stored):
+        return changed
+    # No part of what is done by its name, but pods that run have the code they started with.
+    return "spec.processor.python.codeFrom" if _code(job) != _code(stored) else ""
 
 
 def afterwards(job: BatchJob, stored: BatchJob) -> BatchJob | None:
@@ -42,3 +46,8 @@ def taken_up(job: BatchJob, stored: BatchJob) -> BatchJob | None:
     new = as_stored(job)
     new = new.model_copy(update={"spec": new.spec.model_copy(update=counters)})
     return None if new.spec == stored.spec else new
+
+
+def _code(job: BatchJob) -> CodeFrom | None:
+    python = job.spec.processor.python
+    return python.code_from if python is not None else None

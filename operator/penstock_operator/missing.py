@@ -15,6 +15,7 @@ _NO_KEY = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) \S+/([^\s,]
 _KINDS = {"secret": "Secret", "configmap": "ConfigMap"}
 _COMMANDS = {"Secret": "secret generic", "ConfigMap": "configmap"}
 _REFERENCES = {"Secret": "secretKeyRef", "ConfigMap": "configMapKeyRef"}
+_WHOLE = {"Secret": "secretRef", "ConfigMap": "configMapRef"}
 _OURS = "PENSTOCK_DATABASE_URL"
 
 Object = Mapping[str, Any]
@@ -43,7 +44,10 @@ def explained(pod: Object, message: str) -> Problem | None:
             f"`kubectl delete job {job} --namespace {namespace}`"
         )
     else:
-        files = "".join(f" --from-file={key}=FILE" for key in keys or ["KEY"])
+        files = "".join(f" --from-file={key}=FILE" for key in keys) or (
+            # Of lines such as AWS_ACCESS_KEY_ID=…
+            " --from-env-file=FILE" if _is_whole(pod, kind, name) else " --from-file=KEY=FILE"
+        )
         command = f"kubectl create {_COMMANDS[kind]} {name} --namespace {namespace}{files}{end}"
         advice = f"`{command}` makes it"
     return Problem(f"{kind}Missing", f"{what}: {advice}")
@@ -72,10 +76,24 @@ def _keys(pod: Object, kind: str, name: str) -> list[str]:
     return sorted(set(_variables(pod, kind, name).values()))
 
 
+def _is_whole(pod: Object, kind: str, name: str) -> bool:
+    """Whether every entry of it becomes a variable, whatever its key is."""
+    return any(
+        (one.get(_WHOLE[kind]) or {}).get("name") == name
+        for container in _containers(pod)
+        for one in container.get("envFrom") or ()
+    )
+
+
+def _containers(pod: Object) -> list[Object]:
+    spec = pod.get("spec") or {}
+    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+
+
 def _variables(pod: Object, kind: str, name: str) -> dict[str, str]:
     """The variables that come from a Secret or ConfigMap, each with its key."""
-    spec, found = pod.get("spec") or {}, {}
-    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+    found = {}
+    for container in _containers(pod):
         for variable in container.get("env") or ():
             reference = (variable.get("valueFrom") or {}).get(_REFERENCES[kind]) or {}
             if reference.get("name") == name:

@@ -162,6 +162,7 @@ def _container(container: dict[str, Any], where: str, *, own: bool) -> Iterator[
         return
     if container.get("args") is not None:
         yield Mistake(f"{where}.args", "is set by the operator; `command` may be what takes them")
+    yield from _list(container, "envFrom", where)
     for path, variable in variables:
         if str(variable.get("name")).startswith(_RESERVED_ENV):
             yield Mistake(f"{path}.name", f"{variable['name']} is set by the operator")

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.spec.job import BatchJob
-from penstock.spec.processor import Processor, SecretKeyRef
-from penstock.spec.secrets import variable_name
+from penstock_operator.builders import needs
 from penstock_operator.builders.merge import CONTAINER, RESERVED, RESERVED_PATH, merged
 from penstock_operator.builders.secret import URL_KEY
 from penstock_operator.names import Owner, annotations_of, labels
@@ -25,6 +24,8 @@ REQUESTS = {"cpu": "100m", "memory": "128Mi"}
 _TMP = f"{RESERVED}tmp"
 _SOURCE = f"{RESERVED}source"
 _SOURCE_PATH = f"{RESERVED_PATH}/source"
+_CODE = f"{RESERVED}code"
+_CODE_PATH = f"{RESERVED_PATH}/code"
 
 
 def pod_template(
@@ -50,7 +51,7 @@ def pod_template(
     pod = merged(plain, manifest.spec.template)
     spec = pod["spec"] = {**pod["spec"], "restartPolicy": "Never"}
     spec["containers"] = [
-        _completed(one, role, settings, spec) if one["name"] == CONTAINER else one
+        _completed(one, role, manifest, settings, spec) if one["name"] == CONTAINER else one
         for one in spec["containers"]
     ]
     return pod
@@ -66,6 +67,10 @@ def _spec(
         items = [{"key": source.key, "path": source.key}]
         volumes.append({"name": _SOURCE, "configMap": {"name": source.name, "items": items}})
         mounts.append({"name": _SOURCE, "mountPath": _SOURCE_PATH, "readOnly": True})
+    code = needs.code(role, manifest)
+    if code is not None:
+        volumes.append({"name": _CODE, "configMap": {"name": code}})
+        mounts.append({"name": _CODE, "mountPath": _CODE_PATH, "readOnly": True})
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         # Variables for every Service of the namespace would only be in the way.
@@ -105,7 +110,7 @@ def _environment(
     role: Role, owner: Owner, run_id: int, manifest: BatchJob, secret: str
 ) -> list[dict[str, Any]]:
     variables: list[dict[str, Any]] = [
-        _from_secret("PENSTOCK_DATABASE_URL", secret, URL_KEY),
+        needs.from_secret("PENSTOCK_DATABASE_URL", secret, URL_KEY),
         {"name": "PENSTOCK_RUN", "value": str(run_id)},
         {"name": "PENSTOCK_JOB", "value": f"{owner.namespace}/{owner.name}"},
         {"name": "PENSTOCK_WORKERS", "value": str(manifest.spec.scaling.max_parallelism)},
@@ -113,25 +118,17 @@ def _environment(
     source = manifest.spec.source.config_map
     if role == "plan" and source is not None:
         variables.append({"name": "PENSTOCK_SOURCE", "value": f"{_SOURCE_PATH}/{source.key}"})
-    key = _api_key(manifest.spec.processor)
-    if role == "work" and key is not None:
-        variables.append(_from_secret(variable_name(key.name, key.key), key.name, key.key))
-    return variables
-
-
-def _from_secret(variable: str, name: str, key: str) -> dict[str, Any]:
-    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
-
-
-def _api_key(processor: Processor) -> SecretKeyRef | None:
-    for kind in (processor.openai, processor.http):
-        if kind is not None and kind.api_key is not None:
-            return kind.api_key.secret_key_ref
-    return None
+    if needs.code(role, manifest) is not None:
+        variables.append({"name": "PENSTOCK_CODE", "value": _CODE_PATH})
+    return [*variables, *needs.variables(role, manifest)]
 
 
 def _completed(
-    container: dict[str, Any], role: Role, settings: Settings, spec: dict[str, Any]
+    container: dict[str, Any],
+    role: Role,
+    manifest: BatchJob,
+    settings: Settings,
+    spec: dict[str, Any],
 ) -> dict[str, Any]:
     """Our container with what depends on what the template left open."""
     result = {
@@ -139,6 +136,9 @@ def _completed(
         "image": container.get("image") or settings.image,
         "args": [role],
     }
+    secrets = needs.env_from(role, manifest)
+    if secrets:  # Kubernetes knows nothing to tell these apart by: both lists count
+        result["envFrom"] = [*(container.get("envFrom") or ()), *secrets]
     if not spec.get("resources"):  # those of the whole pod, which must not be less than ours
         result["resources"] = _resources(container.get("resources") or {})
     return result

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from penstock.spec.secrets import variable_name
 from penstock_operator.builders.merge import template_code
 from penstock_operator.builders.secret import database_secret
 from penstock_operator.names import annotations_of
@@ -214,6 +215,96 @@ def test_only_workers_get_the_key(processor: dict[str, Any]) -> None:
     assert found["valueFrom"] == {"secretKeyRef": {"name": "openai", "key": "api-key"}}
     for role in ("plan", "export"):
         assert name not in environment(role, processor=processor)
+
+
+def test_code_is_a_folder_for_those_that_call_it() -> None:
+    python = {"entrypoint": "convert:run", "codeFrom": {"configMap": {"name": "tv-code"}}}
+    for role in ("plan", "work"):
+        found = container(role, processor={"python": python})
+        assert {"name": "PENSTOCK_CODE", "value": "/etc/penstock/code"} in found["env"]
+        mount = next(
+            one for one in found["volumeMounts"] if one["mountPath"] == "/etc/penstock/code"
+        )
+        assert mount["readOnly"] is True
+        volumes = {one["name"]: one for one in pod(role, processor={"python": python})["volumes"]}
+        assert volumes[mount["name"]]["configMap"] == {"name": "tv-code"}
+    assert "tv-code" not in json.dumps(pod("export", processor={"python": python}))
+    in_image = {"python": {"entrypoint": "convert:run"}}
+    assert "PENSTOCK_CODE" not in environment("work", processor=in_image)
+
+
+SECRETS: dict[str, tuple[dict[str, Any], dict[Role, list[str]]]] = {
+    # What the manifest says, and which variables, or beginnings of them, each role gets.
+    "a database to read": (
+        {"source": {"postgres": {"query": "SELECT 1", "secretRef": {"name": "shop-db"}}}},
+        {"plan": ["PENSTOCK_SECRET_SHOP_DB_URL"], "work": [], "export": []},
+    ),
+    "a database by another key": (
+        {"source": {"postgres": {"query": "SELECT 1", "secretRef": {"name": "db", "key": "dsn"}}}},
+        {"plan": ["PENSTOCK_SECRET_DB_DSN"], "work": [], "export": []},
+    ),
+    "a table to write": (
+        {"output": {"postgres": {"table": "t", "secretRef": {"name": "db"}}}},
+        {"plan": ["PENSTOCK_SECRET_DB_URL"], "work": [], "export": ["PENSTOCK_SECRET_DB_URL"]},
+    ),
+    "a store to read": (
+        {"source": {"objectStore": {"url": "s3://in/*.pdf", "secretRef": {"name": "s3"}}}},
+        {"plan": ["PENSTOCK_SECRET_S3_*"], "work": ["PENSTOCK_SECRET_S3_*"], "export": []},
+    ),
+    "a store to write": (
+        {"output": {"objectStore": {"url": "s3://out/a.jsonl", "secretRef": {"name": "s3"}}}},
+        {"plan": ["PENSTOCK_SECRET_S3_*"], "work": [], "export": ["PENSTOCK_SECRET_S3_*"]},
+    ),
+    "one store for both": (
+        {
+            "source": {"objectStore": {"url": "s3://in/*.pdf", "secretRef": {"name": "s3"}}},
+            "output": {"objectStore": {"url": "s3://out/", "secretRef": {"name": "s3"}}},
+        },
+        {
+            "plan": ["PENSTOCK_SECRET_S3_*"],
+            "work": ["PENSTOCK_SECRET_S3_*"],
+            "export": ["PENSTOCK_SECRET_S3_*"],
+        },
+    ),
+    "one database for both": (
+        {
+            "source": {"postgres": {"query": "SELECT 1", "secretRef": {"name": "db"}}},
+            "output": {"postgres": {"table": "t", "secretRef": {"name": "db", "key": "url"}}},
+        },
+        {"plan": ["PENSTOCK_SECRET_DB_URL"], "work": [], "export": ["PENSTOCK_SECRET_DB_URL"]},
+    ),
+    "none": (
+        {
+            "source": {"objectStore": {"url": "s3://in/*.pdf"}},
+            "output": {"postgres": {"table": "t"}},
+        },
+        {"plan": [], "work": [], "export": []},
+    ),
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("spec", "wanted"), SECRETS.values(), ids=SECRETS)
+def test_secrets_go_where_they_are_needed(
+    role: Role, spec: dict[str, Any], wanted: dict[Role, list[str]]
+) -> None:
+    found = container(role, **spec)
+    single = [one["name"] for one in found["env"] if one["name"].startswith("PENSTOCK_SECRET_")]
+    whole = [one["prefix"] + "*" for one in found.get("envFrom", [])]
+    assert [*single, *whole] == wanted[role]
+    for one in found["env"]:
+        if one["name"] in single:
+            reference = one["valueFrom"]["secretKeyRef"]
+            assert one["name"] == variable_name(reference["name"], reference["key"])
+
+
+def test_variables_of_the_template_stay_beside_those_of_a_store() -> None:
+    source = {"objectStore": {"url": "s3://in/*.pdf", "secretRef": {"name": "s3"}}}
+    more = {"configMapRef": {"name": "modes"}}
+    template = {"spec": {"containers": [{"envFrom": [more]}]}}
+    own = {"prefix": "PENSTOCK_SECRET_S3_", "secretRef": {"name": "s3"}}
+    assert container("work", source=source, template=template)["envFrom"] == [more, own]
+    assert container("export", source=source, template=template)["envFrom"] == [more]
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -230,6 +230,10 @@ WRONG: list[tuple[Any, list[str]]] = [
         ],
     ),
     (
+        {"spec": {"containers": [{"envFrom": {"secretRef": {"name": "s"}}}]}},
+        ["spec.template.spec.containers[0].envFrom: wanted a list, given an object"],
+    ),
+    (
         {"spec": {"containers": [{"env": [{"name": "PENSTOCK_RUN"}, {"value": "x"}, 7]}]}},
         [
             "spec.template.spec.containers[0].env[2]: wanted an object, given a number",

@@ -17,6 +17,7 @@ MOMENT = datetime(2025, 11, 24, 16, tzinfo=UTC)
 NOW = MOMENT.timestamp()
 KEY = {"secretKeyRef": {"name": "openai", "key": "api-key"}}
 JOB = manifest(
+    source={"objectStore": {"url": "s3://in/*.pdf", "secretRef": {"name": "store"}}},
     processor={"http": {"url": "http://far.side/", "apiKey": KEY}},
     template={
         "spec": {
@@ -145,6 +146,14 @@ BAD: list[tuple[dict[str, Any], str, list[str]]] = [
             "The Secret openai has no key api-key: `kubectl create secret generic openai "
             "--namespace shop --from-file=api-key=FILE --dry-run=client --output yaml "
             "| kubectl apply --server-side --filename -` makes it"
+        ],
+    ),
+    (
+        waiting("CreateContainerConfigError", 'secret "store" not found'),
+        "SecretMissing",
+        [
+            "There is no Secret store in shop: `kubectl create secret generic store "
+            "--namespace shop --from-env-file=FILE` makes it"
         ],
     ),
     (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.errors import Mistake
+from penstock.spec.job import BatchJob
 from penstock.store.progress import Progress
 from penstock.store.runs import OPEN_PHASES
 from penstock_operator.actions import (
@@ -349,6 +350,19 @@ def test_an_edit_of_what_is_done_is_refused_with_the_way(edit: dict[str, Any], f
     assert decision.status is not None
     told = {condition.type: condition for condition in decision.status.conditions or []}
     assert (told["Accepted"].status, told["Accepted"].reason) == ("False", "EditRefused")
+
+
+def test_other_code_is_for_another_run() -> None:
+    def with_code(name: str) -> BatchJob:
+        python = {"entrypoint": "mine:work", "codeFrom": {"configMap": {"name": name}}}
+        return job(processor={"python": python})
+
+    under_way = run(manifest=as_stored(with_code("first")))
+    observed = seen(run=under_way, jobs=(a_job("work"),), job=with_code("second"))
+    assert decide(observed).actions == ()
+    assert "spec.processor.python.codeFrom was edited" in refusal(observed)
+    same = seen(run=under_way, jobs=(a_job("work"),), job=with_code("first"))
+    assert refusal(same) == ""
 
 
 def test_what_becomes_of_results_is_taken_up_beside_an_edit_that_is_refused() -> None:
