@@ -27,20 +27,27 @@ def job(source: str, output: str) -> BatchJob:
     )
 
 
+async def checked(of: BatchJob, directory: Path, option: Path | None = None) -> str:
+    target = destination(of, directory, option)
+    assert target is not None
+    await target.check()
+    return target.name
+
+
 @pytest.mark.parametrize("source", ["d.csv", "*.csv", "./d.csv"])
-def test_results_never_replace_the_input(tmp_path: Path, source: str) -> None:
+async def test_results_never_replace_the_input(tmp_path: Path, source: str) -> None:
     (tmp_path / "d.csv").write_text("id\n1\n")
     (tmp_path / "link.csv").symlink_to(tmp_path / "d.csv")
     for output in ("d.csv", "link.csv"):
         with pytest.raises(InputError, match="is the input"):
-            destination(job(source, output), tmp_path, None)
+            await checked(job(source, output), tmp_path)
     with pytest.raises(InputError, match=r"--output: .* is the input"):
-        destination(job(source, "out.csv"), tmp_path, tmp_path / "d.csv")
+        await checked(job(source, "out.csv"), tmp_path, tmp_path / "d.csv")
 
 
-def test_another_file_is_fine_also_when_the_input_is_gone(tmp_path: Path) -> None:
+async def test_another_file_is_fine_also_when_the_input_is_gone(tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("old results")
-    assert destination(job("d.csv", "out.csv"), tmp_path, None) == (tmp_path / "out.csv", "csv")
+    assert await checked(job("d.csv", "out.csv"), tmp_path) == str(tmp_path / "out.csv")
 
 
 @pytest.mark.parametrize("text", ["1e400", '{"n": -1E+999}', "[1e309]"])

@@ -94,7 +94,9 @@ def validate(manifest: Manifest, changes: Set = None) -> None:
     except InputError as error:
         mistakes += error.mistakes
     try:
-        destination(job, directory)
+        target = destination(job, directory)
+        if target is not None:
+            wait(target.check())
     except InputError as error:
         mistakes += error.mistakes
     if mistakes:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from penstock.cluster.commands import Target
     from penstock.cluster.kubeconfig import Access
     from penstock.cluster.watching import Since
-    from penstock.export.destination import Destination
     from penstock.local.options import View
+    from penstock.spec.job import OutputFormat
     from penstock.store.progress import Progress
 
 WITH_RESULTS = ("FailurePolicyExceeded", "DeadlineExceeded")
@@ -90,7 +90,7 @@ def submit(
     from penstock.cluster.kubeconfig import Access
     from penstock.cluster.manifest import writes_there
     from penstock.cluster.submit import Person
-    from penstock.export.destination import destination
+    from penstock.export.destination import file_destination
     from penstock.local.summary import answer
     from penstock.local.view import view_for
 
@@ -98,7 +98,11 @@ def submit(
     access = on_cluster.within(Access(kubeconfig, context, namespace), job.metadata.namespace)
     meant = Target(access, job.name)
     wanted = output is not None or not writes_there(job)
-    file = destination(job, manifest.parent, output) if wanted else None
+    target = file_destination(job, manifest.parent, output) if wanted else None
+    file = None
+    if target is not None:
+        wait(target.check())
+        file = target.path, target.format
     where = on_cluster.options_of(access)
     resume = f"penstock resume {job.name}{where}"
     stream = sys.stderr if json else sys.stdout
@@ -143,7 +147,7 @@ def redrive_there(
 
 
 def to_the_end(
-    meant: Target, since: Since, view: View, file: Destination | None, *, json: bool
+    meant: Target, since: Since, view: View, file: tuple[Path, OutputFormat] | None, *, json: bool
 ) -> NoReturn:
     """Watch a job, write its results, and end the command as `run` would. Raises InputError when
     the cluster found the manifest or its data wrong."""
@@ -163,7 +167,7 @@ def to_the_end(
 
 
 async def _followed(
-    meant: Target, since: Since, view: View, file: Destination | None
+    meant: Target, since: Since, view: View, file: tuple[Path, OutputFormat] | None
 ) -> tuple[Progress, PenstockError | None]:
     """How the job ended, and why its results could not be written where they could not."""
     from penstock.cluster import commands

@@ -1,43 +1,52 @@
-"""Where results go, settled before anything is paid for."""
+"""Where results go: settled and looked at before anything is paid for, written to at the end.
+
+Whoever runs a job knows no kinds of places, only a `Destination`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
-from penstock.errors import InputError
-from penstock.export.target import OUTPUT_FIELD, check_place
-from penstock.export.write import format_of
-from penstock.sources.files import data_files
-from penstock.spec.job import BatchJob, OutputFormat
+from penstock.export.to_file import ToFile, input_files
+from penstock.spec.job import BatchJob
+from penstock.store.db import Database
+from penstock.store.runs import Run
 
-Destination = tuple[Path, OutputFormat]
-"""The file that results are written to, and its format."""
+
+class Destination(Protocol):
+    """A place for the results of one job."""
+
+    @property
+    def name(self) -> str:
+        """What is shown to people and kept with the run. Nothing secret is in it."""
+        ...
+
+    async def check(self) -> None:
+        """Whether results can be written there later, as far as that can be told now; changes
+        nothing there. Raises InputError."""
+        ...
+
+    async def write(self, db: Database, run: Run, warn: Callable[[str], object]) -> int:
+        """Write a run's results; returns the number of rows. Doing it again replaces what was
+        written before. warn: told what could not be held whole. Raises ExportError."""
+        ...
 
 
 def destination(job: BatchJob, directory: Path, option: Path | None = None) -> Destination | None:
-    """`--output`, relative to here, else `spec.output`, relative to `directory`; None for neither.
+    """`--output`, relative to here, else `spec.output`, relative to `directory`; else None."""
+    return file_destination(job, directory, option)
 
-    Raises InputError when the file cannot be written, or is one the items come from.
-    """
+
+def file_destination(job: BatchJob, directory: Path, option: Path | None = None) -> ToFile | None:
+    """The same where that is one file on this machine."""
     output = job.spec.output
     if option is not None:
         path, format, named_by = option.resolve(), None, "--output"
     elif output is not None and output.file is not None:
         path, format = directory / output.file.path, output.format
-        named_by = OUTPUT_FIELD
+        named_by = "spec.output.file.path"
     else:
         return None
-    check_place(path, named_by)
-    if path.exists() and any(path.samefile(source) for source in _sources(job, directory)):
-        raise InputError.at(named_by, f"{path} is the input; the results would replace it")
-    return path, format_of(path, format)
-
-
-def _sources(job: BatchJob, directory: Path) -> list[Path]:
-    """The files that items are read from, as far as they are (still) there."""
-    if job.spec.source.file is None:
-        return []
-    try:
-        return [file.path for file in data_files(job.spec.source, directory)]
-    except InputError:
-        return []  # planning says what is wrong; a run that goes on does not need them
+    return ToFile(path, format, named_by, input_files(job, directory))

@@ -20,8 +20,6 @@ from typing import IO
 
 from penstock.errors import ExportError, InputError
 
-OUTPUT_FIELD = "spec.output.file.path"
-
 _PREFIX = ".penstock-export-"
 
 

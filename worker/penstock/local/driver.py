@@ -13,7 +13,6 @@ from pathlib import Path
 
 from penstock.errors import AlreadyRunning, InputError
 from penstock.export.destination import Destination, destination
-from penstock.export.stored import export
 from penstock.local import identity, logfile
 from penstock.local.database import Home, log_folder, open_database
 from penstock.local.interrupts import Interrupts, interrupts
@@ -47,6 +46,8 @@ async def run(job: BatchJob, manifest: Path | None, options: Options, view: View
     if job.spec.suspend:
         raise InputError.at("spec.suspend", "is true; to run it here: --set suspend=false")
     target = destination(job, base(manifest), options.output)
+    if target is not None:
+        await target.check()
     workers = Workers(options.workers or 1)
     with interrupts() as taken:
         try:
@@ -189,15 +190,14 @@ class _Drive:
         """Write the results where they are wanted. False when that was interrupted."""
         if self._target is None:
             return True
-        path, format = self._target
-        work = export(self._db, run, path, format, warn=self._view.notice)
+        work = self._target.write(self._db, run, self._view.notice)
         self._exporting = asyncio.create_task(work)
         await asyncio.wait([self._exporting])
         if self._exporting.cancelled():
             return False
         self._exporting.result()
         self._exporting = None
-        await runs.set_output(self._db, run.id, str(path))
+        await runs.set_output(self._db, run.id, self._target.name)
         return True
 
     async def _set_phase(

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.export.destination import destination
-from penstock.export.stored import export
 from penstock.store import ending, runs
 from penstock.store.db import POD_PATIENCE, Database
 
@@ -39,11 +38,10 @@ async def _export(db: Database, run_id: int, environ: Mapping[str, str]) -> None
         log.info("run %d of %s has nothing to write: %s", run.number, run.job, run.phase)
         return
     job = runs.manifest_of(run)
-    wanted = destination(job, Path.cwd())
+    target = destination(job, Path.cwd())
     # A pod before this one may have written them and died before it could end the run.
-    if wanted is not None and not run.output:
-        path, format = wanted
-        rows = await export(db, run, path, format, warn=log.warning)
-        await runs.set_output(db, run_id, str(path))
-        log.info("wrote %d rows to %s", rows, path)
+    if target is not None and not run.output:
+        rows = await target.write(db, run, log.warning)
+        await runs.set_output(db, run_id, target.name)
+        log.info("wrote %d rows to %s", rows, target.name)
     await ending.close(db, run, job.spec.failure_policy)

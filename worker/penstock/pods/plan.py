@@ -71,7 +71,9 @@ async def _plan(db: Database, run_id: int, environ: Mapping[str, str]) -> None:
 async def _store(db: Database, run: Run, environ: Mapping[str, str]) -> PlanSummary:
     job = runs.manifest_of(run)
     # The pod that exports has the same volumes. Told by that one, it would come after all the cost.
-    destination(job, Path.cwd())
+    target = destination(job, Path.cwd())
+    if target is not None:
+        await target.check()
     request = planner.request_for(job, int(environ.get("PENSTOCK_WORKERS") or 1))
     if run.existing == "redrive":
         previous = await runs.before(db, run)
