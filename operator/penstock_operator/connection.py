@@ -13,7 +13,7 @@ from collections.abc import Callable
 import asyncpg
 
 from penstock.errors import DatabaseError
-from penstock.store.db import explain, place
+from penstock.postgres import explain, place
 from penstock.store.migrate import migrate
 
 log = logging.getLogger(__name__)

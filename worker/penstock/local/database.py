@@ -13,8 +13,9 @@ import asyncpg
 
 from penstock.errors import DatabaseError, InputError
 from penstock.local.options import Options
+from penstock.postgres import explain
 from penstock.store.datadir import find_data_dir, why_not
-from penstock.store.db import SLOW, Database, explain
+from penstock.store.db import SLOW, Database
 from penstock.store.embedded import start
 from penstock.store.migrate import migrate
 
