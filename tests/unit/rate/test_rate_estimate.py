@@ -220,3 +220,27 @@ def test_a_stated_limit_is_never_passed() -> None:
         now = _
     assert now > 290
     assert dimension.pace > 9.9
+
+
+def test_a_stated_limit_is_not_forgotten_over_one_refusal_after_long_without() -> None:
+    """Nothing above what is stated was ever sent, so nothing was learned of it."""
+    dimension = Dimension(ceiling=50.0)
+    for now in drive(dimension, TokenBucket(60_000, 60), 0, 1000):
+        last = now
+    assert dimension.probe.pace <= 50.0
+    dimension.call(last + 0.02, 1, admitted=False)
+    dimension.call(last + 0.04, 1, admitted=True)
+    assert dimension.episodes == 1
+    learned = dimension.learned()
+    assert learned is not None
+    assert learned["rate"] == pytest.approx(50.0, rel=0.05)
+    assert 49.5 < dimension.pace <= 50.0
+
+
+def test_a_stated_limit_that_was_lowered_for_a_while_is_reached_again() -> None:
+    dimension, bucket = Dimension(ceiling=20.0), TokenBucket(600, 1)
+    through(drive(dimension, bucket, 0, 100))
+    assert dimension.limit.rate == pytest.approx(10.0, rel=0.05)
+    bucket.change(100, 1200)
+    through(drive(dimension, bucket, 100, 1000))
+    assert 19.5 < dimension.pace <= 20.0

@@ -131,6 +131,22 @@ def test_below_what_was_refused_last_it_comes_nearer_and_then_passes_it_slowly()
     assert forgetful.pace < paces[1]
 
 
+def test_what_may_not_be_sent_is_not_tried() -> None:
+    probe = Probe(100.0, most=110.0)
+    probe.set(100.0, 0.0, 0.0, refused=False)
+    steps = []
+    for turn in range(1, 100):
+        before = probe.pace
+        grow(probe, 10.0 * turn, 1000.0 * turn)
+        steps.append(probe.pace / before - 1)
+        assert probe.taken().last == probe.pace <= 110.0
+    assert probe.pace == 110.0
+    assert probe.taken().step == pytest.approx([step for step in steps if step][-1])
+    assert len(probe.taken().changes) == 1 + sum(step > 0 for step in steps)
+    probe.set(130.0, 1000.0, 100_000.0, refused=True)
+    assert probe.pace == probe.taken().last == 110.0
+
+
 def test_a_limit_that_rose_a_lot_is_reached_in_few_rises() -> None:
     probe, random = Probe(50.0), Random(0)
     probe.set(50.0, 0.0, 0.0, refused=False)

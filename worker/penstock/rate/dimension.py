@@ -49,7 +49,7 @@ class Dimension:
         self.journal = Journal()
         self.limit = LimitEstimate(grain)
         self.loss = LossBudget()
-        self.probe = Probe(start)
+        self.probe = Probe(start, math.inf if ceiling is None else ceiling * BELOW_STATED)
         self.starting = True
         self.passive = False
         self.told_until = 0.0
@@ -70,9 +70,7 @@ class Dimension:
         """Units a second to send at; infinity while nothing speaks for such a limit."""
         if self.passive and self.limit.rate is None:
             return math.inf
-        if self._ceiling is None:
-            return self.probe.pace
-        return min(self.probe.pace, self._ceiling * BELOW_STATED)
+        return self.probe.pace
 
     @property
     def safe(self) -> float:

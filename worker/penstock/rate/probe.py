@@ -29,16 +29,18 @@ QUIET, HASTY = 1.2, 0.3
 
 
 class Probe:
-    """pace: units a second to send at."""
+    """pace: units a second to send at. most: what it never passes, also while nothing is refused: a
+    pace that nobody sends at would be tested by nothing, and a refusal would be taken for its."""
 
-    def __init__(self, pace: float) -> None:
-        self.pace = pace
+    def __init__(self, pace: float, most: float = math.inf) -> None:
+        self.pace = min(pace, most)
+        self._most = most
         self._refused = 0.0
         self._rises = 0
         self._step = 0.0
         self._since = self._risen = 0.0
         self._from = 0.0
-        self._changes: list[tuple[float, float]] = [(0.0, pace)]
+        self._changes: list[tuple[float, float]] = [(0.0, self.pace)]
 
     @property
     def since(self) -> float:
@@ -54,9 +56,10 @@ class Probe:
         just a guess."""
         if refused:
             self._refused = self.pace
-        self.pace, self._since, self._risen, self._from = pace, now, now, calls
+        self.pace = min(pace, self._most)
+        self._since, self._risen, self._from = now, now, calls
         self._rises, self._step = 0, 0.0
-        self._changes = [(now, pace)]
+        self._changes = [(now, self.pace)]
 
     def forget(self) -> None:
         """The limit is another one: what was refused before says nothing."""
@@ -86,13 +89,14 @@ class Probe:
         if not enough or waited < (QUIET if sure else HASTY) * window:
             return
         self._risen, self._from = now, calls - (1 - AGAIN) * patience
-        if used < USED:
+        if used < USED or self.pace >= self._most:
             return
         self._rises += 1
         if self.pace < 0.998 * self._refused:
-            self._step = max(0.002, (self._refused / self.pace - 1) * TOWARDS)
+            step = max(0.002, (self._refused / self.pace - 1) * TOWARDS)
         else:
             least = max(STEP_OF_WINDOW if window else SMALLEST_STEP, 0.2 * doubt)
-            self._step = min(LARGEST_STEP, least * math.pow(2.0, min(self._rises - 1, 16)))
-        self.pace *= 1 + self._step
+            step = min(LARGEST_STEP, least * math.pow(2.0, min(self._rises - 1, 16)))
+        self._step = min(step, self._most / self.pace - 1)
+        self.pace = min(self.pace * (1 + step), self._most)
         self._changes.append((now, self.pace))
