@@ -16,6 +16,7 @@ from penstock.rate.told import (
     FORMAT,
     LEAST,
     LONGEST,
+    MOST,
     MOST_DOUBT,
     Learned,
     Seen,
@@ -163,6 +164,21 @@ def test_orders_for_ever_are_obeyed_for_a_while() -> None:
     one.apply(101.5, orders(101.5, calls=3))
     assert one.limit == 3
     assert one.wait(101.5, 0) == 0.0
+
+
+def test_orders_of_more_than_any_limit_are_obeyed_as_far_as_one_goes() -> None:
+    wanted = read_orders(orders(100.0, requests=1e12, tokens=5.0, safe=[1e12, None], rate=1e300), 0)
+    assert wanted is not None
+    assert (wanted.requests, wanted.tokens, wanted.rate) == (MOST, 5.0, MOST)
+    assert wanted.safe == (MOST, None)
+
+
+@pytest.mark.parametrize("rate", [1.0, 2 * MOST])
+def test_however_high_a_limit_is_stated_calls_are_sent(rate: float) -> None:
+    bounds = Bounds(1, 10, requests_per_second=rate, tokens_per_second=rate)
+    leader, one = Leader(bounds, "a"), Member(bounds, "x")
+    one.apply(100.0, leader.tick(100.0, {"a": (one.report(100.0), 0.0)}).orders["a"])
+    assert one.wait(100.0, 0) == 0.0
 
 
 @pytest.mark.parametrize(("rate", "read_as"), [(1e-300, LEAST), (2.0, 2.0)])

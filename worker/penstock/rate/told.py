@@ -175,7 +175,7 @@ def _seen(entry: Sequence[Any], latest: float) -> Seen:
 
 
 def _rate(value: Any) -> float | None:
-    return None if value is None else max(_positive(value, MOST), LEAST)
+    return None if value is None else min(max(_positive(value), LEAST), MOST)
 
 
 def _positive(value: Any, most: float = math.inf) -> float:
