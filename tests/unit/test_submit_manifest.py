@@ -8,7 +8,7 @@ import pytest
 
 from penstock.cluster.keys import key_of
 from penstock.cluster.manifest import manifest_for, stays_here, writes_there
-from penstock.cluster.staging import Staged
+from penstock.cluster.staged import Staged
 from penstock.spec.job import BatchJob
 from penstock.spec.load import check
 
@@ -36,7 +36,7 @@ def of(data: dict[str, Any]) -> BatchJob:
 
 
 def handed(data: dict[str, Any], **more: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {"staged": None, "key": None, "there": None, **more}
+    given: dict[str, Any] = {"staged": [], "key": None, "there": None, **more}
     return manifest_for(of(data), data, **given)
 
 
@@ -57,7 +57,7 @@ def test_it_stays_what_was_written() -> None:
 
 def test_staged_data_takes_the_place_of_the_file() -> None:
     source = {"configMap": {"name": "c", "key": "k"}, "idField": "sku"}
-    found = handed(written(), staged=Staged({}, source, 1))
+    found = handed(written(), staged=[Staged({}, {"source": source}, "")])
     assert found["spec"]["source"] == source
 
 

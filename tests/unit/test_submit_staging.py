@@ -13,7 +13,8 @@ import openpyxl
 import pytest
 
 from penstock.cluster.mounts import is_mounted
-from penstock.cluster.staging import LARGEST, Staged, stage
+from penstock.cluster.staged import LARGEST, Staged
+from penstock.cluster.staging import stage
 from penstock.errors import InputError
 from penstock.sources.items import read_items
 from penstock.spec.job import BatchJob
@@ -34,15 +35,16 @@ def job(source: dict[str, Any], **spec: Any) -> BatchJob:
 
 
 def staged(source: dict[str, Any], base: Path, **spec: Any) -> Staged:
-    found = stage(job(source, **spec), source, base, mounted=False)
+    found = stage(job(source, **spec), {"source": source, **spec}, base, mounted=False)
     assert found is not None
     return found
 
 
 def content(found: Staged) -> bytes:
     """What the pod finds under the key that the source names."""
-    key = found.source["configMap"]["key"]
-    assert found.source["configMap"]["name"] == found.name
+    reference = found.changes["source"]["configMap"]
+    key = reference["key"]
+    assert reference["name"] == found.name
     text = found.config_map.get("data", {}).get(key)
     return text.encode() if text is not None else base64.b64decode(
         found.config_map["binaryData"][key]
@@ -54,7 +56,7 @@ def test_a_small_file_goes_as_it_is(tmp_path: Path) -> None:
     source = {"file": {"path": "products.csv"}, "idField": "sku", "csv": {"delimiter": ","}}
     found = staged(source, tmp_path)
     assert content(found) == (tmp_path / "products.csv").read_bytes()
-    assert found.source == {
+    assert found.changes["source"] == {
         "idField": "sku",
         "csv": {"delimiter": ","},
         "configMap": {"name": found.name, "key": "products.csv"},
@@ -79,7 +81,7 @@ def test_the_name_tells_the_content(tmp_path: Path) -> None:
 )
 def test_file_names_become_keys(tmp_path: Path, name: str, key: str) -> None:
     (tmp_path / name).write_text('{"a": 1}\n')
-    assert staged({"file": {"path": name}}, tmp_path).source["configMap"]["key"] == key
+    assert staged({"file": {"path": name}}, tmp_path).changes["source"]["configMap"]["key"] == key
 
 
 def test_workbooks_and_other_encodings_go_as_bytes(tmp_path: Path) -> None:
@@ -101,9 +103,9 @@ def test_what_packing_makes_small_enough_is_packed(tmp_path: Path) -> None:
     data = b'{"text": "again and again"}\n' * (LARGEST // 10)
     (tmp_path / "big.jsonl").write_bytes(data)
     found = staged({"file": {"path": "big.jsonl"}}, tmp_path)
-    assert found.source["configMap"]["key"] == "big.jsonl.gz"
+    assert found.changes["source"]["configMap"]["key"] == "big.jsonl.gz"
     assert gzip.decompress(content(found)) == data
-    assert found.size <= LARGEST
+    assert len(content(found)) <= LARGEST
 
 
 def test_what_is_too_large_is_refused_with_the_ways_there_are(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_what_is_too_large_is_refused_with_the_ways_there_are(tmp_path: Path) ->
     (tmp_path / "big.jsonl").write_text(json.dumps(noise) + "\n")
     source = {"file": {"path": "big.jsonl"}}
     with pytest.raises(InputError, match=r"1.8 MiB, and a ConfigMap holds 900 KiB.*--mounted"):
-        stage(job(source), source, tmp_path, mounted=False)
+        stage(job(source), {"source": source}, tmp_path, mounted=False)
 
 
 def test_a_hundred_megabytes_are_not_even_read(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_hundred_megabytes_are_not_even_read(tmp_path: Path) -> None:
         file.truncate(100 << 20)
     source = {"file": {"path": "big.jsonl"}}
     with pytest.raises(InputError, match=r"100\.0 MiB"):
-        stage(job(source), source, tmp_path, mounted=False)
+        stage(job(source), {"source": source}, tmp_path, mounted=False)
 
 
 def test_several_files_become_one_with_the_same_items(tmp_path: Path) -> None:
@@ -129,13 +131,15 @@ def test_several_files_become_one_with_the_same_items(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text('{"sku": 5.0, "deep": {"x": null}}\n')
     source = {"file": {"path": "*.*"}, "where": "item.sku != '2'", "idField": ["sku", "_position"]}
     found = staged(source, tmp_path)
-    assert found.source["format"] == "jsonl"
-    assert found.source["where"] == source["where"]
+    assert found.changes["source"]["format"] == "jsonl"
+    assert found.changes["source"]["where"] == source["where"]
     there = tmp_path / "there"
     there.mkdir()
     (there / "products.jsonl").write_bytes(content(found))
     here = job(source).spec.source
-    as_seen = job({**found.source, "configMap": None, "file": {"path": "products.jsonl"}})
+    as_seen = job(
+        {**found.changes["source"], "configMap": None, "file": {"path": "products.jsonl"}}
+    )
     assert as_seen.spec.source.file == FileSource(path="products.jsonl")
 
     def items(source: Any, base: Path) -> list[tuple[Any, ...]]:
@@ -152,10 +156,10 @@ def test_mistakes_in_the_data_are_found_before(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("sku\n1\n")
     source = {"file": {"path": "a.csv"}, "idField": "SKU"}
     with pytest.raises(InputError, match="SKU"):
-        stage(job(source), source, tmp_path, mounted=False)
+        stage(job(source), {"source": source}, tmp_path, mounted=False)
     source = {"file": {"path": "b.csv"}}
     with pytest.raises(InputError, match=r"no file 'b.csv'"):
-        stage(job(source), source, tmp_path, mounted=False)
+        stage(job(source), {"source": source}, tmp_path, mounted=False)
 
 
 @pytest.mark.parametrize(
@@ -167,12 +171,12 @@ def test_mistakes_in_the_data_are_found_before(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_there_already_stays(source: dict[str, Any], tmp_path: Path) -> None:
-    assert stage(job(source, template=VOLUME), source, tmp_path, mounted=False) is None
+    assert stage(job(source, template=VOLUME), {"source": source}, tmp_path, mounted=False) is None
 
 
 def test_the_user_may_say_that_a_path_is_one_in_the_pods(tmp_path: Path) -> None:
     source = {"file": {"path": "items/*.jsonl"}}
-    assert stage(job(source), source, tmp_path, mounted=True) is None
+    assert stage(job(source), {"source": source}, tmp_path, mounted=True) is None
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,10 @@ def work() -> None:
 
     import penstock.work.processors.http  # noqa: F401
     from penstock.local import logfile
+    from penstock.pods.code import unpack_code
     from penstock.work.main import work_main
 
+    unpack_code(os.environ)
     environ = {**os.environ, **_told()}
     _need(environ, *NEEDED)
     slot = environ.get("PENSTOCK_SLOT") or environ.get("JOB_COMPLETION_INDEX") or "0"
@@ -58,8 +60,10 @@ def plan() -> None:
     Exit codes: 0 planned, 1 error, 2 bad input, 130 stopped.
     """
     from penstock.errors import AlreadyRunning
+    from penstock.pods.code import unpack_code
     from penstock.pods.plan import plan_main
 
+    unpack_code(os.environ)
     try:
         wait(plan_main(_pod("plan")))
     except AlreadyRunning as error:

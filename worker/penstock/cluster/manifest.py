@@ -6,7 +6,7 @@ kubectl, and the API server has its own reading of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from penstock.cluster.keys import Key, reference
 from penstock.cluster.mounts import is_mounted
 from penstock.cluster.seen import is_over
-from penstock.cluster.staging import Staged
+from penstock.cluster.staged import Staged
 from penstock.spec.job import BatchJob
 
 _METADATA = ("name", "labels", "annotations")
@@ -25,19 +25,19 @@ def manifest_for(
     job: BatchJob,
     written: Mapping[str, Any],
     *,
-    staged: Staged | None,
+    staged: Sequence[Staged],
     key: Key | None,
     there: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What to apply.
 
-    written: the manifest as it stands. staged: the data that was brought along. key: the Secret its
+    written: the manifest as it stands. staged: the data and code that go along. key: the Secret its
     key is in. there: the BatchJob as it is on the cluster already, whose counters never fall; one
     that has ended gets a new run.
     """
-    spec = _given(written["spec"], job.spec)
-    if staged is not None:
-        spec["source"] = staged.source
+    spec = given(job, written)
+    for one in staged:
+        spec |= one.changes
     if key is not None and key.ours:
         openai = {**spec["processor"]["openai"], "apiKey": reference(key)}
         spec["processor"] = {**spec["processor"], "openai": openai}
@@ -57,6 +57,11 @@ def manifest_for(
         "metadata": {name: metadata[name] for name in _METADATA if metadata.get(name)},
         "spec": spec,
     }
+
+
+def given(job: BatchJob, written: Mapping[str, Any]) -> dict[str, Any]:
+    """`spec` as it is written, without the fields that say nothing."""
+    return _given(written["spec"], job.spec)
 
 
 def writes_there(job: BatchJob) -> bool:

@@ -1,4 +1,4 @@
-"""A job on its way to the cluster: data staged, key seen to, manifest applied.
+"""A job on its way to the cluster: data and code staged, key seen to, manifest applied.
 
 Whatever is wrong on this machine is found before anything is made there. What is staged for a job
 belongs to it and goes with it.
@@ -7,7 +7,7 @@ belongs to it and goes with it.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import Any
 
 from penstock.cluster import changing
 from penstock.cluster.api import Api, Refused
+from penstock.cluster.code import stage_code
 from penstock.cluster.keys import Key, key_of
 from penstock.cluster.kinds import BATCH_JOBS, CONFIG_MAPS, SECRETS, Raw
-from penstock.cluster.manifest import manifest_for, stays_here
+from penstock.cluster.manifest import given, manifest_for, stays_here
 from penstock.cluster.seen import is_over
-from penstock.cluster.staging import Staged, labels, stage
+from penstock.cluster.staged import Staged, labels
+from penstock.cluster.staging import stage
 from penstock.cluster.watching import Since
 from penstock.errors import InputError
 from penstock.spec.job import BatchJob
@@ -50,7 +52,9 @@ async def submit(
     written: the manifest as it stands. base: its folder. mounted: as in `stage`. environ: where a
     key may be. Raises InputError, ClusterError.
     """
-    staged = stage(job, written["spec"]["source"], base, mounted=mounted)
+    spec = given(job, written)
+    found = (stage(job, spec, base, mounted=mounted), stage_code(job, spec, base))
+    staged = [one for one in found if one is not None]
     there = await changing.find(api, namespace, job.name)
     key = await _key(api, namespace, job, environ, person, there)
     if url := stays_here(job):
@@ -64,10 +68,10 @@ async def submit(
         else:
             person.say(f"Secret {key.name} is there, and you may not change it: it stays as it is")
     try:
-        if staged is not None:
-            await api.apply(CONFIG_MAPS, namespace, staged.config_map)
-            made.append((CONFIG_MAPS, staged.name))
-            person.say(f"{staged.size:,} bytes of data are in the ConfigMap {staged.name}")
+        for one in staged:
+            await api.apply(CONFIG_MAPS, namespace, one.config_map)
+            made.append((CONFIG_MAPS, one.name))
+            person.say(f"in the ConfigMap {one.name}: {one.told}")
         applied = await api.apply(BATCH_JOBS, namespace, body)
     except Refused as error:
         if there is None:
@@ -84,7 +88,7 @@ async def submit(
 
 
 async def _again(
-    api: Api, namespace: str, there: Raw, applied: Raw, staged: Staged | None, person: Person
+    api: Api, namespace: str, there: Raw, applied: Raw, staged: Sequence[Staged], person: Person
 ) -> Since:
     """What it means that the job was there before."""
     name, generation = applied["metadata"]["name"], applied["metadata"]["generation"]
@@ -168,15 +172,15 @@ async def _own(
     api: Api,
     namespace: str,
     applied: Raw,
-    staged: Staged | None,
+    staged: Sequence[Staged],
     key: Key | None,
     person: Person,
 ) -> None:
     """What was made for the job goes with it."""
     owner = changing.owner_reference(applied)
-    if staged is not None:
-        metadata = {**staged.config_map["metadata"], "ownerReferences": [owner]}
-        await api.apply(CONFIG_MAPS, namespace, {**staged.config_map, "metadata": metadata})
+    for one in staged:
+        metadata = {**one.config_map["metadata"], "ownerReferences": [owner]}
+        await api.apply(CONFIG_MAPS, namespace, {**one.config_map, "metadata": metadata})
     if key is not None and key.ours and key.value:
         body = {"metadata": {"ownerReferences": [owner]}}
         try:
@@ -187,10 +191,10 @@ async def _own(
             person.say(f"Secret {key.name} stays when the job is deleted: you may not change it")
 
 
-async def _clear(api: Api, namespace: str, name: str, staged: Staged | None) -> None:
-    """Data of earlier runs, as far as that may be looked for."""
+async def _clear(api: Api, namespace: str, name: str, staged: Sequence[Staged]) -> None:
+    """Data and code of earlier runs, as far as that may be looked for."""
     selector = ",".join(f"{label}={value}" for label, value in labels(name).items())
     with suppress(Refused):
         for found in await api.everything(CONFIG_MAPS, namespace, selector, metadata=True):
-            if staged is None or found["metadata"]["name"] != staged.name:
+            if found["metadata"]["name"] not in {one.name for one in staged}:
                 await api.delete(CONFIG_MAPS, namespace, found["metadata"]["name"])

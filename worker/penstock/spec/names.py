@@ -7,6 +7,9 @@ import re
 LONGEST_JOB_NAME = 52
 """Names of Jobs and pods are made from the job's, and they may have 63 characters."""
 
+CODE_ARCHIVE = "code.zip"
+"""Key of a ConfigMap with code as one archive, which pods unpack: a key has no folders in it."""
+
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _RESULT_SET = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 
