@@ -287,12 +287,12 @@ LATER = [
         "job.yaml:6 spec.source.objectStore: not supported yet",
     ),
     source(
-        *("items of a server", "http: {url: URL/items}"),
-        "job.yaml:6 spec.source.http: not supported yet",
+        *("items of a server that has none", "http: {url: URL/items}"),
+        *("spec.source.http.url: ", "HTTP 404"),
     ),
     source(
-        *("items of a query", "postgres: {query: SELECT 1}"),
-        "job.yaml:6 spec.source.postgres: not supported yet",
+        *("items of a database that nothing names", "postgres: {query: SELECT 1}"),
+        "spec.source.postgres.secretRef: no database: set the variable PENSTOCK_SOURCE_DATABASE",
     ),
     option_of_source(
         *("files as items", "format: files"), "job.yaml:8 spec.source.format: not supported yet"

@@ -34,6 +34,8 @@ HONOURED = {
     *("failurePolicy.toleratedFailureCount", "failurePolicy.toleratedFailurePercentage"),
     *("checkpoint.maxItems", "checkpoint.maxInterval", "existing", "resultSet"),
     *("output.file.path", "output.format", "price.inputPerMillion", "price.outputPerMillion"),
+    *("source.http.url", "source.http.headers", "source.http.itemsPath", "source.http.nextPath"),
+    *("source.postgres.query", "source.postgres.secretRef.name", "source.postgres.secretRef.key"),
     *("suspend", "redrive", "rerun", "deletionPolicy", "activeDeadlineSeconds"),
 }  # fmt: skip
 ON_A_CLUSTER = {

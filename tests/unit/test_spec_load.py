@@ -234,8 +234,6 @@ def test_a_processor_that_does_not_fit(processor: str, where: str, phrase: str) 
 
 NOT_YET = [
     ("source.objectStore={url: 's3://b/x'}", "spec.source.objectStore"),
-    ("source.http={url: 'http://h/'}", "spec.source.http"),
-    ("source.postgres={query: SELECT 1}", "spec.source.postgres"),
     ("source.format=files", "spec.source.format"),
     ("processor.python={entrypoint: 'a:b'}", "spec.processor.python"),
     ("processor.stages=[]", "spec.processor.stages"),

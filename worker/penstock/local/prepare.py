@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from penstock.local.options import Options, View
 from penstock.plan import decide, planner
 from penstock.plan.probe import probed
 from penstock.plan.summary import PlanSummary
+from penstock.sources.drawn import apart
 from penstock.sources.items import check_source, read_items
 from penstock.spec.job import BatchJob
 from penstock.spec.secrets import api_key
@@ -164,7 +164,8 @@ class _Chooser:
     async def _processor(self) -> Processor:
         """For a new plan; what can be seen to be wrong with the job is said before any change."""
         source = self._job.spec.source
-        await asyncio.to_thread(check_source, source, base(self._manifest))
+        directory = base(self._manifest)
+        await apart(lambda: check_source(source, directory))
         processor = build(self._job, api_key=api_key(self._job.spec.processor, os.environ))
         self._stack.push_async_callback(processor.aclose)
         return processor

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from penstock import jsons
 from penstock.errors import AlreadyRunning
+from penstock.sources.drawn import apart
 from penstock.sources.items import Item
 from penstock.spec.fingerprint import fingerprint
 from penstock.store import partitions
@@ -50,11 +51,18 @@ class Loader:
     """Copies items batch by batch, into a partition of their own when there are many.
 
     count: items so far. part: the partition they are in. gaps: positions are missing. hashed_ids:
-    some items have no ID of their own. bad: some are bad records.
+    some items have no ID of their own. bad: some are bad records. remote: to read them is
+    to wait for a server.
     """
 
     def __init__(
-        self, db: Database, run: Run, digest: bytes, on_read: Callable[[int], None]
+        self,
+        db: Database,
+        run: Run,
+        digest: bytes,
+        on_read: Callable[[int], None],
+        *,
+        remote: bool = False,
     ) -> None:
         self.count = 0
         self.part = 0
@@ -62,15 +70,14 @@ class Loader:
         self.hashed_ids = False
         self.bad = False
         self._db, self._run, self._digest, self._on_read = db, run, digest, on_read
+        self._remote = remote
         self._last = -1
         self._more = False  # the last batch was full: this run is a large one
 
     async def load(self, items: Iterator[Item]) -> None:
         """Store them all."""
         db, run = self._db, self._run
-        # Read here and not in a thread: the two would only pass the interpreter lock to and fro
-        # (measured: 130 k items/s with a thread, 190 k without).
-        while batch := self._read(items):
+        while batch := await self._next(items):
             if self._more and not self.count:
                 await step(db, run, lambda held: held.execute(_SQL["begin_items"], run.id))
                 self.part = run.id
@@ -81,6 +88,13 @@ class Loader:
             del batch  # before the next is read: two of them would be the most that planning holds
         if self.part:
             await step(db, run, lambda held: held.execute(_SQL["end_items"], run.id))
+
+    async def _next(self, items: Iterator[Item]) -> list[tuple[object, ...]]:
+        if self._remote:
+            return await apart(lambda: self._read(items))
+        # Files are read here and not in a thread: the two would only pass the interpreter lock to
+        # and fro (measured: 130 k items/s with a thread, 190 k without).
+        return self._read(items)
 
     def _read(self, items: Iterator[Item]) -> list[tuple[object, ...]]:
         self._more = False

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from penstock.errors import AlreadyRunning, DatabaseError, InputError, Mistake
 from penstock.plan.loader import Loader, hold, step
 from penstock.plan.summary import PlanSummary
-from penstock.sources.items import Item
+from penstock.sources.items import Item, is_remote
 from penstock.spec.fingerprint import processor_digest
 from penstock.spec.job import BatchJob
 from penstock.store import housekeeping, runs
@@ -39,12 +39,14 @@ class PlanRequest:
 
     digest: of the processor, part of every fingerprint. items_per_shard: None for auto.
     slots: worker slots that shards are spread over. fail_duplicates: onBadRecord is failItem.
+    remote: the items come from a server, which may hand out others when it is asked again.
     """
 
     digest: bytes
     items_per_shard: int | None
     slots: int
     fail_duplicates: bool
+    remote: bool = False
 
 
 def request_for(job: BatchJob, slots: int) -> PlanRequest:
@@ -55,6 +57,7 @@ def request_for(job: BatchJob, slots: int) -> PlanRequest:
         items_per_shard=None if size == "auto" else size,
         slots=slots,
         fail_duplicates=job.spec.source.on_bad_record == "failItem",
+        remote=is_remote(job.spec.source),
     )
 
 
@@ -71,12 +74,12 @@ async def plan(
     """Store the items of a run in phase Planning and make it ready for workers.
 
     on_read is told now and then how many items were read. again: reads the same items once more,
-    to find the lines of duplicates; without it they are told by position. Raises InputError on bad
-    data, with the run forgotten (keep: left as it is, for whoever opened it), and AlreadyRunning
-    when another command took the run away.
+    to find the lines of duplicates; without it, or from a server, they are told by position. Raises
+    InputError on bad data, with the run forgotten (keep: left as it is, for whoever opened it), and
+    AlreadyRunning when another command took the run away.
     """
     with db.unhurried():
-        loader = Loader(db, run, request.digest, on_read)
+        loader = Loader(db, run, request.digest, on_read, remote=request.remote)
         try:
             await loader.load(items)
             if not loader.count:
@@ -131,7 +134,7 @@ async def _unique(
         await step(db, run, lambda held: held.execute(change, loader.part, run.id))
         return loader.hashed_ids
     positions = {position for row in found for position in row["positions"]}
-    places = _places(again() if again else iter(()), positions)
+    places = _places(again() if again and not request.remote else iter(()), positions)
     raise InputError(
         [
             duplicate(row["item_id"], places[row["positions"][0]], places[position])

@@ -27,11 +27,13 @@ from penstock.export.destination import destination
 from penstock.plan import planner
 from penstock.plan.probe import probed
 from penstock.plan.summary import PlanSummary
+from penstock.sources.drawn import apart
 from penstock.sources.items import check_source, read_items
 from penstock.spec.source import FileSource, Source
 from penstock.store import housekeeping, runs
 from penstock.store.db import POD_PATIENCE, Database
 from penstock.store.runs import Run
+from penstock.work.functions.check import check_function
 from penstock.work.processors import build
 
 log = logging.getLogger(__name__)
@@ -79,7 +81,8 @@ async def _store(db: Database, run: Run, environ: Mapping[str, str]) -> PlanSumm
         previous = await runs.before(db, run)
         return await planner.plan_redrive(db, run, previous, request)
     source, directory = mounted(job.spec.source, environ), Path.cwd()
-    check_source(source, directory)
+    await check_function(job, directory)
+    await apart(lambda: check_source(source, directory))
     # No call is made here, so the key stays with the workers.
     processor = build(job, api_key=None)
     try:

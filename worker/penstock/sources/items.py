@@ -17,9 +17,18 @@ from typing import Any, NamedTuple
 
 from penstock import jsons
 from penstock.errors import InputError, Mistake
-from penstock.sources import csv_rows, json_document, jsonl, parquet, xlsx
+from penstock.sources import (
+    csv_rows,
+    database,
+    file_items,
+    http_pages,
+    json_document,
+    jsonl,
+    parquet,
+    xlsx,
+)
 from penstock.sources.files import DataFile, data_files
-from penstock.sources.identity import check_columns, id_fields, item_id
+from penstock.sources.identity import check_columns, id_names, item_id
 from penstock.sources.records import BadRecord, NoRows, Record
 from penstock.spec.source import Source
 from penstock.spec.template import Expression, TemplateError
@@ -67,6 +76,12 @@ def read_items(source: Source, base: Path) -> Iterator[Item]:
         yield item
 
 
+def is_remote(source: Source) -> bool:
+    """Whether a server is waited for while items are read. What it hands out may be something else
+    the next time, so it is read once."""
+    return source.http is not None or source.postgres is not None
+
+
 def check_source(source: Source, base: Path) -> None:
     """Look at the beginning of each file without reading on. Raises InputError.
 
@@ -75,7 +90,7 @@ def check_source(source: Source, base: Path) -> None:
     """
     if source.where is not None:
         Expression(source.where, WHERE_FIELD)
-    if source.file is None:
+    if source.file is None or source.format == "files":
         next(_records(source, base))
         return
     files = data_files(source, base)
@@ -90,7 +105,7 @@ def check_source(source: Source, base: Path) -> None:
 
 def _items(source: Source, base: Path) -> Iterator[Item]:
     wanted = Expression(source.where, WHERE_FIELD).test if source.where is not None else None
-    names = id_fields(source.id_field)
+    names = id_names(source)
     for position, (where, value, error) in enumerate(_records(source, base)):
         if error is None:
             try:
@@ -144,6 +159,15 @@ def _records(source: Source, base: Path) -> Iterator[Record]:
         for index, value in enumerate(source.inline.items):
             yield f"inline[{index}]", value, None
         return
+    if source.http is not None:
+        yield from http_pages.rows(source.http)
+        return
+    if source.postgres is not None:
+        yield from database.rows(source)
+        return
+    if source.file is not None and source.format == "files":
+        yield from file_items.rows(source, base)
+        return
     empty: NoRows | None = None
     found = False
     for file in data_files(source, base):
@@ -159,7 +183,7 @@ def _records(source: Source, base: Path) -> Iterator[Record]:
 
 
 def _rows(file: DataFile, source: Source) -> Generator[Record]:
-    names = id_fields(source.id_field)
+    names = id_names(source)
 
     def on_header(columns: Sequence[str], place: str) -> None:
         check_columns(names, columns, place)
@@ -176,7 +200,7 @@ def _rows(file: DataFile, source: Source) -> Generator[Record]:
         case "xlsx":
             return xlsx.rows(file, source.xlsx.sheet, on_header)
         case "files":
-            raise AssertionError("refused with the manifest")
+            raise AssertionError("files as items are not opened")
 
 
 def _reason(problem: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from penstock.errors import InputError, Mistake
@@ -90,11 +90,8 @@ def _ollama(ollama: OllamaProcessor, where: str) -> Iterator[Mistake]:
 
 def _http(http: HttpProcessor, where: str) -> Iterator[Mistake]:
     yield from url_mistake(_EXPRESSION.sub("x", http.url).strip(), f"{where}.url")
-    for name, value in http.headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            yield Mistake(f"{where}.headers", f"{name[:40]!r} cannot be the name of a header")
-        elif not _EXPRESSION.sub("x", value).isprintable():
-            yield Mistake(f"{where}.headers.{name}", "a header is one line of printable text")
+    plain = {name: _EXPRESSION.sub("x", value) for name, value in http.headers.items()}
+    yield from header_mistakes(plain, f"{where}.headers")
     if http.body is not None and http.items_body is not None:
         yield Mistake(
             f"{where}.itemsBody", "body and itemsBody are both given: keep the one that is sent"
@@ -102,6 +99,15 @@ def _http(http: HttpProcessor, where: str) -> Iterator[Mistake]:
     for field, path in (("responsePath", http.response_path), ("idPath", http.id_path)):
         if path is not None:
             yield from jmespath_mistake(path, f"{where}.{field}")
+
+
+def header_mistakes(headers: Mapping[str, str], where: str) -> Iterator[Mistake]:
+    """Whether these headers can be sent."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            yield Mistake(where, f"{name[:40]!r} cannot be the name of a header")
+        elif not value.isprintable():
+            yield Mistake(f"{where}.{name}", "a header is one line of printable text")
 
 
 def jmespath_mistake(path: str, where: str) -> Iterator[Mistake]:

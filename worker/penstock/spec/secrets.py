@@ -2,17 +2,20 @@
 
 `apiKey.secretKeyRef {name: openai, key: api-key}` is looked up as PENSTOCK_SECRET_OPENAI_API_KEY.
 For the openai processor OPENAI_API_KEY does as well; for an http processor it does not, since
-that key is not meant for whatever server the manifest names.
+that key is not meant for whatever server the manifest names. A database's
+`secretRef: {name: shop}` is PENSTOCK_SECRET_SHOP_URL.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 from urllib.parse import urlsplit
 
 from penstock.errors import InputError
 from penstock.spec.processor import ApiKey, Processor
+from penstock.spec.source import SecretRef
 
 _DEFAULT = "OPENAI_API_KEY"
 _KEYLESS_REFUSED = "api.openai.com"
@@ -42,6 +45,27 @@ def api_key(processor: Processor, environ: Mapping[str, str]) -> str | None:
     if needed:
         raise InputError.at(where, f"no API key: set the variable {' or '.join(variables)}")
     return None
+
+
+def database_url(
+    ref: SecretRef | None, use: Literal["source", "output"], environ: Mapping[str, str]
+) -> str:
+    """The address of the database that a source or output names, password and all.
+
+    Raises InputError, naming the variable, when that is not set or holds no address.
+    """
+    where = f"spec.{use}.postgres.secretRef"
+    if ref is not None:
+        variable = variable_name(ref.name, ref.key or "url")
+    else:
+        variable = f"PENSTOCK_{use.upper()}_DATABASE_URL"
+    url = environ.get(variable, "").strip()
+    wanted = "an address such as postgresql://user:password@host:5432/database"
+    if not url:
+        raise InputError.at(where, f"no database: set the variable {variable} to {wanted}")
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise InputError.at(where, f"the variable {variable} does not hold {wanted}")
+    return url
 
 
 def variable_name(name: str, key: str) -> str:

@@ -32,7 +32,8 @@ class FileSource(Model):
         min_length=1,
         description=(
             "Path of the file, relative to the manifest; on a cluster, on a mounted volume. A "
-            "pattern such as `parts/*.jsonl` reads all files it matches, ordered by name."
+            "pattern such as `parts/*.jsonl` reads all files it matches, ordered by name; with "
+            "`format: files` also a folder, which means all files below it."
         ),
     )
 
@@ -62,22 +63,36 @@ class HttpSource(Model):
 
     url: str = Field(min_length=1, description="Address of the first page.")
     headers: dict[str, str] = Field(
-        default_factory=dict, description="Headers to send with every request."
+        default_factory=dict,
+        description="Headers to send with every request, to the server of `url` and no other.",
     )
     items_path: str | None = Field(
-        default=None, description="JMESPath of the list of items in an answer."
+        default=None,
+        description="JMESPath of the list of items in an answer; default: the answer itself.",
     )
     next_path: str | None = Field(
-        default=None, description="JMESPath of the next page's address in an answer."
+        default=None,
+        description=(
+            "JMESPath of the next page's address in an answer, relative to this one's or whole; "
+            "nothing there ends the reading. Default: the `Link` header with rel=next."
+        ),
     )
 
 
 class PostgresSource(Model):
     """Items from a query to a PostgreSQL database."""
 
-    query: str = Field(min_length=1, description="SELECT whose rows are the items.")
+    query: str = Field(
+        min_length=1,
+        description="SELECT whose rows are the items; it runs in a read-only transaction.",
+    )
     secret_ref: SecretRef | None = Field(
-        default=None, description="Secret with the address of the database."
+        default=None,
+        description=(
+            "Secret with the address of the database, postgresql://…, under the key `url` or "
+            "another one. On this machine a variable stands for it, for the name `shop` "
+            "PENSTOCK_SECRET_SHOP_URL; without secretRef it is PENSTOCK_SOURCE_DATABASE_URL."
+        ),
     )
 
 
@@ -134,7 +149,7 @@ class Source(Model):
         default=None,
         description=(
             "How the data is written; default: by the suffix of the file. With `files` each "
-            "matched file is one item."
+            "matched file is one item, `{path, size, modified}`; its path is its ID."
         ),
     )
     csv: CsvOptions = Field(default=CsvOptions(), description="How a CSV file is written.")

@@ -16,10 +16,6 @@ from penstock.spec.job import BatchJob
 NOT_YET: tuple[tuple[str, Any, str], ...] = (
     # (path, the value that is meant or None for any, what it would be)
     ("spec.source.objectStore", None, "items from an object store"),
-    ("spec.source.http", None, "items from an HTTP server"),
-    ("spec.source.postgres", None, "items from a database"),
-    ("spec.source.format", "files", "files as items"),
-    ("spec.processor.python", None, "Python functions"),
     ("spec.processor.stages", None, "stages"),
     ("spec.output.objectStore", None, "results to an object store"),
     ("spec.output.postgres", None, "results to a table"),

@@ -11,7 +11,12 @@ from typing import get_args
 from pydantic import BaseModel
 
 from penstock.errors import Mistake
-from penstock.spec.check_processor import processor_mistakes, url_mistake
+from penstock.spec.check_processor import (
+    header_mistakes,
+    jmespath_mistake,
+    processor_mistakes,
+    url_mistake,
+)
 from penstock.spec.job import BatchJob, BatchJobSpec, Metadata
 from penstock.spec.names import (
     LONGEST_JOB_NAME,
@@ -21,7 +26,7 @@ from penstock.spec.names import (
     is_result_set,
 )
 from penstock.spec.output import Output, OutputFormat
-from penstock.spec.source import Source
+from penstock.spec.source import HttpSource, Source
 from penstock.spec.unsupported import unsupported
 from penstock.spec.uses import template_mistakes
 
@@ -86,8 +91,13 @@ def _source(source: Source) -> Iterator[Mistake]:
         elif re.match(r"\w+://", path):
             message = "is an address, not a path; objectStore and http read from addresses"
             yield Mistake(f"{where}.file.path", message)
+    if source.format == "files" and source.file is None and source.object_store is None:
+        yield Mistake(f"{where}.format", "`files` takes a `file` or `objectStore` to look for them")
     if source.http is not None:
-        yield from url_mistake(source.http.url, f"{where}.http.url")
+        yield from _http_source(source.http, f"{where}.http")
+    for kind, given in (("http", source.http), ("postgres", source.postgres)):
+        if given is not None and source.format is not None:
+            yield Mistake(f"{where}.format", f"is for files and objects; remove it with {kind}")
     if not _is_text_encoding(source.csv.encoding):
         yield Mistake(
             f"{where}.csv.encoding",
@@ -99,6 +109,14 @@ def _source(source: Source) -> Iterator[Mistake]:
     for index, name in enumerate(fields):
         if name in fields[:index]:
             yield Mistake(f"{where}.idField[{index}]", f"{name!r} is in the list twice")
+
+
+def _http_source(http: HttpSource, where: str) -> Iterator[Mistake]:
+    yield from url_mistake(http.url, f"{where}.url")
+    yield from header_mistakes(http.headers, f"{where}.headers")
+    for field, path in (("itemsPath", http.items_path), ("nextPath", http.next_path)):
+        if path is not None:
+            yield from jmespath_mistake(path, f"{where}.{field}")
 
 
 def _is_text_encoding(name: str) -> bool:
