@@ -70,7 +70,8 @@ def _of_files(job: BatchJob, spec: Mapping[str, Any], base: Path) -> Staged:
     source = job.spec.source
     assert source.file is not None
     path = source.file.path
-    names = [jsons.loads(item.payload)["path"] for item in read_items(source, base)]
+    wanted = (item for item in read_items(source, base) if item.error is None)
+    names = [jsons.loads(item.payload)["path"] for item in wanted]
     size = sum((base / name).stat().st_size for name in names)
     if size > LARGEST:
         raise InputError.at(PATH_FIELD, _too_large(f"{path} ({len(names):,} files)", size))
