@@ -294,8 +294,9 @@ LATER = [
         *("items of a database that nothing names", "postgres: {query: SELECT 1}"),
         "spec.source.postgres.secretRef: no database: set the variable PENSTOCK_SOURCE_DATABASE",
     ),
-    option_of_source(
-        *("files as items", "format: files"), "job.yaml:8 spec.source.format: not supported yet"
+    source(
+        *("files that nothing matches", "file: {path: 'docs/*.pdf'}\n    format: files"),
+        *("spec.source.file.path: ", "there is no folder"),
     ),
     spec(*("a budget", "budget: {maxTokens: 1000}"), "job.yaml:12 spec.budget: not supported yet"),
     spec(

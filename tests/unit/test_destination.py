@@ -10,6 +10,7 @@ from penstock import jsons
 from penstock.errors import InputError
 from penstock.export.destination import destination
 from penstock.spec.job import BatchJob
+from penstock.spec.source import FileSource
 
 
 def job(source: str, output: str) -> BatchJob:
@@ -55,3 +56,15 @@ def test_a_number_too_large_for_json_readers_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="too large"):
         jsons.loads(text)
     assert jsons.loads('{"n": 1e300, "code": "E123"}') == {"n": 1e300, "code": "E123"}
+
+
+@pytest.mark.parametrize("inside", ["docs/out.csv", "docs/sub/out.csv"])
+async def test_results_are_no_item_of_the_next_run(tmp_path: Path, inside: str) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.pdf").touch()
+    files = job("docs", inside)
+    files.spec.source.format = "files"
+    with pytest.raises(InputError, match="among the next run's items"):
+        await checked(files, tmp_path)
+    files.spec.source.file = FileSource(path="docs/*.pdf")
+    await checked(files, tmp_path)

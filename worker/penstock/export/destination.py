@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from penstock.export.to_file import ToFile, input_files
+from penstock.export.to_file import ToFile, input_test
 from penstock.spec.job import BatchJob
 from penstock.store.db import Database
 from penstock.store.runs import Run
@@ -49,4 +49,4 @@ def file_destination(job: BatchJob, directory: Path, option: Path | None = None)
         named_by = "spec.output.file.path"
     else:
         return None
-    return ToFile(path, format, named_by, input_files(job, directory))
+    return ToFile(path, format, named_by, input_test(job, directory))

@@ -11,6 +11,7 @@ from penstock.errors import InputError
 from penstock.export.stored import export
 from penstock.export.target import check_place
 from penstock.export.write import format_of
+from penstock.sources.file_items import would_match
 from penstock.sources.files import data_files
 from penstock.spec.job import BatchJob, OutputFormat
 from penstock.store.db import Database
@@ -22,13 +23,13 @@ class ToFile:
     """A file to write.
 
     stated: its format; None goes by the suffix. named_by: the option or field that names it.
-    inputs: lists the files that must not be replaced by it.
+    is_input: whether a file is one that items are read from.
     """
 
     path: Path
     stated: OutputFormat | None
     named_by: str
-    inputs: Callable[[], list[Path]]
+    is_input: Callable[[Path], bool]
 
     @property
     def name(self) -> str:
@@ -50,21 +51,30 @@ class ToFile:
 
     def _check(self) -> None:
         check_place(self.path, self.named_by)
-        if self.path.exists() and any(self.path.samefile(one) for one in self.inputs()):
-            message = f"{self.path} is the input; the results would replace it"
-            raise InputError.at(self.named_by, message)
+        if self.is_input(self.path):
+            raise InputError.at(self.named_by, input_message(self.path))
         format_of(self.path, self.stated)
 
 
-def input_files(job: BatchJob, directory: Path) -> Callable[[], list[Path]]:
-    """Lists the files that items are read from, as far as they are (still) there."""
+def input_test(job: BatchJob, directory: Path) -> Callable[[Path], bool]:
+    """Tells whether a file is one that items are read from, or would be in the next run."""
+    source = job.spec.source
 
-    def files() -> list[Path]:
-        if job.spec.source.file is None:
-            return []
+    def is_input(path: Path) -> bool:
+        if source.file is None:
+            return False
+        if source.format == "files":
+            return would_match(source, directory, path)
         try:
-            return [file.path for file in data_files(job.spec.source, directory)]
+            return path.exists() and any(
+                path.samefile(file.path) for file in data_files(source, directory)
+            )
         except InputError:
-            return []  # planning says what is wrong; a run that goes on does not need them
+            return False  # planning says what is wrong; a run that goes on does not need them
 
-    return files
+    return is_input
+
+
+def input_message(path: Path) -> str:
+    """What is said when it is."""
+    return f"{path} is the input; the results would replace it, or be among the next run's items"

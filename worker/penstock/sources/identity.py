@@ -11,6 +11,7 @@ from typing import Any
 
 from penstock.errors import InputError
 from penstock.sources.records import BadRecord, some
+from penstock.spec.source import Source
 from penstock.spec.suggest import did_you_mean
 
 ID_FIELD = "spec.source.idField"
@@ -24,6 +25,12 @@ def id_fields(id_field: str | list[str] | None) -> tuple[str, ...]:
     if id_field is None:
         return ()
     return (id_field,) if isinstance(id_field, str) else tuple(id_field)
+
+
+def id_names(source: Source) -> tuple[str, ...]:
+    """The fields that name an item of this source; empty for the content's hash."""
+    names = id_fields(source.id_field)
+    return ("path",) if not names and source.format == "files" else names
 
 
 def item_id(value: Any, position: int, names: Sequence[str]) -> str:

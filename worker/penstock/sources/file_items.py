@@ -1,0 +1,140 @@
+"""`format: files`: each file is an item, `{path, size, modified}`. What is in it nobody reads here.
+
+The path is written as the manifest writes it: relative to the manifest, or absolute. A folder means
+all files below it. Hidden files and folders are left out, and links to folders are not followed
+below `**`. One item at a time, sorted by path, so that memory is the same for any number of files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from penstock.errors import InputError
+from penstock.sources.patterns import Pattern, has_wildcard
+from penstock.sources.records import NoRows, Record
+from penstock.spec.source import Source
+
+PATH_FIELD = "spec.source.file.path"
+
+
+def rows(source: Source, base: Path) -> Generator[Record]:
+    """An item for each file that `source.file.path` matches.
+
+    base: the folder of the manifest. Raises InputError: nothing there, a folder that cannot be
+    read, or no file that matches (NoRows).
+    """
+    assert source.file is not None
+    written = _tidy(source.file.path)
+    pattern = file_pattern(written, base)
+    if pattern is None:
+        yield _record(written, (base / written).stat())
+        return
+    top = base / pattern.folder
+    if not top.is_dir():
+        raise InputError.at(PATH_FIELD, f"{written!r}: there is no folder {top}")
+    found = False
+    for name, entry in _walk(top, (), pattern):
+        if not pattern.matches(name):
+            continue
+        try:
+            facts = entry.stat()
+        except FileNotFoundError:
+            continue  # a link that leads nowhere, or removed a moment ago
+        found = True
+        yield _record(pattern.folder + name, facts)
+    if not found:
+        what = "is an empty folder" if not has_wildcard(written) else "matches no file"
+        hint = "; hidden files do not count" if _has_hidden(top) else ""
+        raise NoRows.at(PATH_FIELD, f"{written!r} {what} (looked in {top}{hint})")
+
+
+def would_match(source: Source, base: Path, path: Path) -> bool:
+    """Whether a file would be an item of this source, were it there."""
+    assert source.file is not None
+    written = _tidy(source.file.path)
+    try:
+        pattern = file_pattern(written, base)
+    except InputError:
+        return False  # planning says what is wrong
+    if pattern is None:
+        return path.resolve() == (base / written).resolve()
+    top = (base / pattern.folder).resolve()
+    path = path.resolve()
+    return path.is_relative_to(top) and pattern.matches(path.relative_to(top).as_posix())
+
+
+def file_pattern(written: str, base: Path) -> Pattern | None:
+    """What a tidy path means: None for the one file of that name. Raises InputError: none there."""
+    if "\0" in written:
+        raise InputError.at(PATH_FIELD, "a path cannot contain a NUL character")
+    path = base / written
+    # What really has such a name wins over the pattern.
+    if path.is_dir():
+        return Pattern.below("" if written == "." else written)
+    if path.is_file():
+        return None
+    if path.exists():
+        raise InputError.at(PATH_FIELD, f"{written!r} is neither a file nor a folder")
+    if not has_wildcard(written):
+        raise InputError.at(PATH_FIELD, f"there is no file or folder {written!r} in {base}")
+    return Pattern.of(written)
+
+
+def _tidy(written: str) -> str:
+    """Without what only makes two names for one file: `./docs//a.pdf` is `docs/a.pdf`."""
+    return str(Path(written).expanduser())
+
+
+def item_of(path: str, size: int, modified: datetime) -> dict[str, Any]:
+    """What a file is as an item. modified: with a time zone; written in UTC, whole seconds as
+    such."""
+    text = modified.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return {"path": path, "size": size, "modified": text}
+
+
+def _record(path: str, facts: os.stat_result) -> Record:
+    modified = datetime.fromtimestamp(facts.st_mtime_ns // 1000 / 1e6, UTC)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return shown, None, "the name of this file is not UTF-8: rename it"
+    return path, item_of(path, facts.st_size, modified), None
+
+
+def _walk(
+    folder: Path, parts: tuple[str, ...], pattern: Pattern
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """The files below a folder, with their paths from the top on, sorted by the parts of those."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        message = f"the folder {folder} cannot be read: {error.strerror}"
+        raise InputError.at(PATH_FIELD, message) from error
+    for entry in entries:
+        below = (*parts, entry.name)
+        if entry.is_dir(follow_symlinks=_follows(pattern, len(below))):
+            if pattern.leads_on(below) and not _is_hidden(entry.name, pattern, len(parts)):
+                yield from _walk(folder / entry.name, below, pattern)
+        elif entry.is_file():
+            yield "/".join(below), entry
+
+
+def _follows(pattern: Pattern, depth: int) -> bool:
+    """Whether links to folders are followed there: where the depth is known they cannot go round
+    in circles."""
+    return "**" not in pattern.parts[:depth]
+
+
+def _is_hidden(name: str, pattern: Pattern, depth: int) -> bool:
+    return name.startswith(".") and "**" in pattern.parts[: depth + 1]
+
+
+def _has_hidden(top: Path) -> bool:
+    with os.scandir(top) as listing:
+        return any(entry.name.startswith(".") for entry in listing)
