@@ -10,17 +10,16 @@ from penstock import jsons
 from penstock.errors import InputError
 from penstock.export.destination import destination
 from penstock.spec.job import BatchJob
-from penstock.spec.source import FileSource
 
 
-def job(source: str, output: str) -> BatchJob:
+def job(source: str, output: str, **more: str) -> BatchJob:
     return BatchJob.model_validate(
         {
             "apiVersion": "penstock.dev/v1alpha1",
             "kind": "BatchJob",
             "metadata": {"name": "job"},
             "spec": {
-                "source": {"file": {"path": source}},
+                "source": {"file": {"path": source}, **more},
                 "processor": {"http": {"url": "http://127.0.0.1:1/"}},
                 "output": {"file": {"path": output}},
             },
@@ -62,9 +61,6 @@ def test_a_number_too_large_for_json_readers_is_refused(text: str) -> None:
 async def test_results_are_no_item_of_the_next_run(tmp_path: Path, inside: str) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/a.pdf").touch()
-    files = job("docs", inside)
-    files.spec.source.format = "files"
     with pytest.raises(InputError, match="among the next run's items"):
-        await checked(files, tmp_path)
-    files.spec.source.file = FileSource(path="docs/*.pdf")
-    await checked(files, tmp_path)
+        await checked(job("docs", inside, format="files"), tmp_path)
+    await checked(job("docs/*.pdf", inside, format="files"), tmp_path)
