@@ -18,13 +18,15 @@ from penstock.store.runs import Run
 from penstock.work.batch import Former
 from penstock.work.gate import Gate
 from penstock.work.pooling import Pooling
+from penstock.work.processors.one_call import OneCall
+from penstock.work.stats import WorkerStats
 from penstock.work.types import CallResult, Cost, Failure, FailureKind, Output, WorkItem
 from penstock.work.worker import Worker
 
 Answer = Callable[[Sequence[WorkItem]], Awaitable[CallResult]]
 
 
-class Scripted:
+class Scripted(OneCall):
     """A processor whose calls are a function of the test; counts how often each item was called."""
 
     def __init__(self, answer: Answer, max_items: int = 1) -> None:
@@ -113,16 +115,19 @@ def worker(
         member=member,
         lead=lambda state: Leader(bounds, owner, state),
     )
+    gate = Gate(member, pooling.now, pooling.hurry)
     return Worker(
         db,
         run,
         job.spec,
         processor,
-        Gate(member, pooling.now, pooling.hurry),
+        gate,
+        admission=gate,
+        stats=WorkerStats(),
         owner=owner,
         slot=0,
         homes=1,
-        former=Former(processor.max_items),
+        former=Former(lambda: processor.max_items),
         succeeded_before=False,
         pooling=pooling,
     )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from penstock.spec.job import BatchJobSpec
 from penstock.work.batch import Former, halves, item_limit, token_limit
+from penstock.work.processors.one_call import OneCall
 from penstock.work.types import CallResult, Cost, WorkItem
 
 
@@ -39,11 +40,11 @@ def all_groups(former: Former, items: list[WorkItem]) -> list[list[int]]:
 def test_by_number_of_items() -> None:
     items = [item(n) for n in range(7)]
     assert all_groups(Former(), items) == [[0], [1], [2], [3], [4], [5], [6]]
-    assert all_groups(Former(3), items) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert all_groups(Former(lambda: 3), items) == [[0, 1, 2], [3, 4, 5], [6]]
 
 
 def test_by_tokens() -> None:
-    former = Former(10, 10, lambda one: one.item["tokens"])
+    former = Former(lambda: 10, 10, lambda one: one.item["tokens"])
     items = [item(n) for n in (4, 6, 1, 50, 3, 3, 5)]
     assert all_groups(former, items) == [[4, 6], [1], [50], [3, 3], [5]]
 
@@ -52,18 +53,18 @@ def test_tokens_are_not_counted_without_need() -> None:
     def fails(_: WorkItem) -> int:
         raise AssertionError
 
-    assert all_groups(Former(2, None, fails), [item(1), item(2)]) == [[1, 2]]
-    assert all_groups(Former(1, 5, fails), [item(1), item(2)]) == [[1], [2]]
+    assert all_groups(Former(lambda: 2, None, fails), [item(1), item(2)]) == [[1, 2]]
+    assert all_groups(Former(lambda: 1, 5, fails), [item(1), item(2)]) == [[1], [2]]
 
 
 def test_a_token_limit_needs_a_count() -> None:
     with pytest.raises(ValueError, match="count"):
-        Former(2, 100)
+        Former(lambda: 2, 100)
 
 
 def test_who_must_go_alone_goes_alone() -> None:
     items = [item(0), item(1, alone=True), item(2, alone=True), item(3), item(4)]
-    assert all_groups(Former(10), items) == [[0], [1], [2], [3, 4]]
+    assert all_groups(Former(lambda: 10), items) == [[0], [1], [2], [3, 4]]
 
 
 @given(
@@ -72,7 +73,7 @@ def test_who_must_go_alone_goes_alone() -> None:
     tokens=st.none() | st.integers(1, 50),
 )
 def test_nothing_is_lost_and_limits_hold(sizes: list[int], most: int, tokens: int | None) -> None:
-    former = Former(most, tokens, lambda one: one.item["tokens"])
+    former = Former(lambda: most, tokens, lambda one: one.item["tokens"])
     groups = all_groups(former, [item(size) for size in sizes])
     assert [size for group in groups for size in group] == sizes
     for group in groups:
@@ -110,7 +111,7 @@ def test_limits_of_the_server_win() -> None:
     assert token_limit(spec(chat, maxTokensPerRequest=1000)) == 1000
 
 
-class Counting:
+class Counting(OneCall):
     """As much of a processor as forming calls asks for: an item costs its own tokens."""
 
     max_items = 5

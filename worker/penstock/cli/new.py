@@ -118,8 +118,10 @@ async def _read(job: BatchJob, directory: Path, key: str | None) -> str:
     from penstock.local.figures import count, items
     from penstock.plan.probe import probed
     from penstock.sources.items import check_source, read_items
+    from penstock.work.functions.check import check_function
     from penstock.work.processors import build
 
+    await check_function(job, directory)
     source = job.spec.source
     check_source(source, directory)
     processor = build(job, api_key=key)

@@ -25,6 +25,8 @@ from penstock.store.db import Database
 from penstock.store.observe import Observer
 from penstock.store.progress import Progress
 from penstock.store.runs import Run
+from penstock.work.functions.check import check_function
+from penstock.work.functions.machine import cores
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +50,12 @@ async def run(job: BatchJob, manifest: Path | None, options: Options, view: View
     target = destination(job, base(manifest), options.output)
     if target is not None:
         await target.check()
-    workers = Workers(options.workers or 1)
+    workers = Workers(options.workers or usual_workers(job))
     with interrupts() as taken:
         try:
             try:
                 await workers.prestart()
+                await check_function(job, base(manifest))
                 return await _run(job, manifest, options, view, workers, target, taken)
             finally:
                 await workers.close()
@@ -87,7 +90,9 @@ async def _run(
             looked = await Observer(home.db, prepared.run).look(started, failures=True)
             return Outcome(EXIT_COMPLETE, looked)
         view.banner(job, prepared.plan, _concurrency(job, workers.count), log_file)
-        drive = _Drive(home, job, prepared, workers, view, log_file, target, started)
+        drive = _Drive(
+            home, job, prepared, workers, view, log_file, target, started, base(manifest)
+        )
         taken.handler = drive.interrupt
         return await drive.drive()
 
@@ -105,6 +110,7 @@ class _Drive:
         log_file: Path,
         target: Destination | None,
         started: float,
+        folder: Path,
     ) -> None:
         self._db: Database = home.db
         self._run: Run = prepared.run
@@ -113,7 +119,11 @@ class _Drive:
         self._view, self._target = view, target
         self._observer = Observer(home.db, prepared.run)
         self._workers = workers
-        self._told = {"PENSTOCK_DATABASE_URL": home.dsn, "PENSTOCK_LOG": str(log_file)}
+        self._told = {
+            "PENSTOCK_DATABASE_URL": home.dsn,
+            "PENSTOCK_LOG": str(log_file),
+            "PENSTOCK_FOLDER": str(folder),
+        }
         self._before = prepared.run.active_seconds
         self._started = started
         self._me = identity.me()
@@ -246,8 +256,18 @@ class _Drive:
         return self._before + now - self._started
 
 
+def usual_workers(job: BatchJob) -> int:
+    """How many workers there are when nobody says so: one; of functions that run in processes, as
+    many as there are cores."""
+    python = job.spec.processor.python
+    return cores() if python is not None and python.mode == "process" else 1
+
+
 def _concurrency(job: BatchJob, workers: int) -> str:
-    bounds = job.spec.scaling.concurrency
+    bounds, python = job.spec.scaling.concurrency, job.spec.processor.python
+    if python is not None and python.mode == "process":
+        count = max(workers, min(cores(), bounds.max * workers))
+        return f"{count} processes"
     calls = str(bounds.max) if bounds.min == bounds.max else f"{bounds.min}-{bounds.max}"
     each = f" in each of {workers} workers" if workers > 1 else ""
     return f"{calls} calls in flight{each}"

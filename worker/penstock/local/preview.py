@@ -10,10 +10,14 @@ from pathlib import Path
 from penstock import jsons
 from penstock.local.options import Options, PreviewRow
 from penstock.local.prepare import base, effective
+from penstock.rate.bounds import Bounds
+from penstock.rate.member import Member
 from penstock.sources.items import Item, check_source, read_items
 from penstock.spec.job import BatchJob, Price
 from penstock.spec.secrets import api_key
 from penstock.spec.template import TemplateError
+from penstock.work.functions.check import check_function
+from penstock.work.gate import Gate
 from penstock.work.processors import build
 from penstock.work.types import Output, Processor, WorkItem
 
@@ -27,10 +31,22 @@ async def preview(
     check_source(job.spec.source, directory)
     processor = build(job, api_key=api_key(job.spec.processor, os.environ))
     try:
+        if job.spec.processor.python is not None:
+            await check_function(job, directory)
+            os.chdir(directory)
+        await processor.start(_open_gate(), lambda *_: None)
         items = islice(read_items(job.spec.source, directory), count)
         return [await _try(processor, item, job.spec.price) for item in items]
     finally:
         await processor.aclose()
+
+
+def _open_gate() -> Gate:
+    """One call at a time, and nobody to share with."""
+    member = Member(Bounds(1, 1), "preview")
+    gate = Gate(member, time.monotonic, lambda: None)
+    member.apply(time.monotonic(), None)
+    return gate
 
 
 async def _try(processor: Processor, item: Item, price: Price | None) -> PreviewRow:

@@ -21,7 +21,7 @@ _WITHOUT = {
     "openai": {"baseURL", "apiKey"},
     "ollama": {"baseURL", "keepAlive"},
     "http": {"apiKey"},
-    "python": {"mode", "codeFrom"},
+    "python": {"mode", "codeFrom", "memoryLimit"},
 }
 _SERVER = re.compile(r"^\w+://[^/?#]*")
 

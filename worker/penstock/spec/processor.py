@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from penstock.spec.types import Model
+from penstock.spec.types import Model, Size
 
 PythonMode = Literal["async", "thread", "process"]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -166,15 +166,30 @@ class PythonProcessor(Model):
         pattern=r"^[\w.]+:\w+$", description="The function, as `package.module:function`."
     )
     mode: PythonMode = Field(
-        default="async", description="Whether it runs as a coroutine, in a thread or in a process."
+        default="async",
+        description=(
+            "Where it runs: `async`, on the event loop (a plain function then runs in a thread); "
+            "`thread`, for calls that block; `process`, for work that computes."
+        ),
     )
     initializer: str | None = Field(
         default=None,
         pattern=r"^[\w.]+:\w+$",
-        description="A function to call once before the first item, to load a model, say.",
+        description=(
+            "A function without arguments to call once before the first item, in each process "
+            "that runs the function: to load a model, say."
+        ),
     )
     kwargs: dict[str, Any] = Field(
-        default_factory=dict, description="Further arguments for the function."
+        default_factory=dict, description="Further arguments for the function, by name."
+    )
+    memory_limit: Size | None = Field(
+        default=None,
+        description=(
+            "Memory that each process of `mode: process` and of `ctx.process` may have, such as "
+            "512Mi; an item that takes more fails its attempt. Default: 80 % of the memory there "
+            "is, divided among the processes."
+        ),
     )
     code_from: CodeFrom | None = Field(
         default=None, description="Where the code comes from when it is not in the image."

@@ -78,6 +78,41 @@ Duration = Annotated[
 ]
 """Seconds, written as `500ms`, `60s`, `10m`, `1h30m`."""
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?", re.ASCII)
+_BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
+          "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
+_SMALLEST, _LARGEST = 2**20, 2**50
+
+
+def parse_size(value: Any) -> int:
+    """Bytes of `512Mi`, `2G`, or of a plain number of bytes. Raises ValueError for anything else,
+    and below a MiB."""
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is not None:
+            size = round(float(match[1]) * _BYTES[match[2] or ""])
+            if not _SMALLEST <= size <= _LARGEST:
+                raise ValueError("wanted from 1Mi to 1024Ti")
+            return size
+    raise ValueError(f"{str(value)[:40]!r} is not an amount of memory; write for example 512Mi")
+
+
+SIZE_PATTERN = r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": _SMALLEST},
+                {"type": "string", "pattern": SIZE_PATTERN},
+            ]
+        }
+    ),
+]
+"""Bytes, written as Kubernetes does: `512Mi`, `2G`."""
+
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """A whole number from 1, small enough for every place that holds one."""
 

@@ -14,30 +14,20 @@ from typing import Any
 
 from penstock import jsons
 from penstock.errors import Fenced
-from penstock.rate.bounds import CallReport, Outcome
+from penstock.rate.bounds import CallReport
 from penstock.spec.job import Retry
 from penstock.store.shards import ResultRow
-from penstock.work import retry
+from penstock.work import failures, retry
 from penstock.work.backlog import Backlog
 from penstock.work.batch import halves
 from penstock.work.checkpoint import Checkpointer
-from penstock.work.failures import clean
-from penstock.work.gate import Gate, Permit
+from penstock.work.gate import Admission, Permit
 from penstock.work.stats import WorkerStats
 from penstock.work.types import CallResult, Failure, FailureKind, Output, Processor, WorkItem
 
 log = logging.getLogger(__name__)
 
 REFUSAL_PAUSE = 0.5
-
-_OUTCOMES = {
-    FailureKind.THROTTLED: Outcome.THROTTLED,
-    FailureKind.OVERLOADED: Outcome.OVERLOADED,
-    FailureKind.QUOTA: Outcome.QUOTA,
-    FailureKind.TIMEOUT: Outcome.TIMEOUT,
-    FailureKind.ERROR: Outcome.ERROR,
-    FailureKind.INVALID: Outcome.OK,  # the far side took it; what came back is another matter
-}
 
 
 class Attempts:
@@ -46,7 +36,7 @@ class Attempts:
     def __init__(
         self,
         processor: Processor,
-        gate: Gate,
+        gate: Admission,
         backlog: Backlog,
         checkpointer: Checkpointer,
         stats: WorkerStats,
@@ -133,7 +123,7 @@ class Attempts:
                 report = _report(result, permit)
             if report is not None and report.reached:
                 self._away_since = None
-                self._stats.call_ended(report.outcome, seconds)
+                self._stats.call_ended(report.outcome, seconds, result.calls)
         finally:
             self._gate.release(permit, report)
         _add_usage(group, result)
@@ -153,7 +143,7 @@ class Attempts:
         except Exception as bug:
             log.exception("a call failed in a way that was not foreseen")
             reason = f"internal error: {type(bug).__name__}"
-            failure = Failure(FailureKind.ERROR, reason, clean(str(bug)))
+            failure = Failure(FailureKind.ERROR, reason, failures.clean(str(bug)))
             return CallResult([failure] * len(group), failure=failure, sent=False)
 
     async def _decide(
@@ -210,8 +200,9 @@ class Attempts:
         self._backlog.again(group, at)
 
     def _succeed(self, item: WorkItem, output: Output) -> None:
+        text = output.text
         try:
-            text = jsons.dumps(output.value)
+            text = jsons.dumps(output.value) if text is None else text
         except ValueError as error:
             self._fail(item, "output is not JSON", str(error))
             return
@@ -258,11 +249,8 @@ class Attempts:
 def _report(result: CallResult, permit: Permit) -> CallReport:
     failure = result.failure
     used = result.usage.prompt_tokens + result.usage.completion_tokens
-    outcome = Outcome.OK
-    if failure is not None:
-        outcome = _OUTCOMES.get(failure.kind, Outcome.REJECTED)
     return CallReport(
-        outcome=outcome,
+        outcome=failures.outcome(failure),
         sent_at=permit.sent_at,
         retry_after=failure.retry_after if failure is not None else None,
         headers=result.headers,

@@ -39,13 +39,13 @@ def token_limit(spec: BatchJobSpec) -> int | None:
 class Former:
     """Forms calls from items that wait, in their order.
 
-    max_tokens: for all items of a call together, by `tokens`; an item that alone has more goes
-    alone. `tokens` is not asked where there is no limit.
+    max_items: asked for each call. max_tokens: for all items of a call together, by `tokens`; an
+    item that alone has more goes alone. `tokens` is not asked where there is no limit.
     """
 
     def __init__(
         self,
-        max_items: int = 1,
+        max_items: Callable[[], int] = lambda: 1,
         max_tokens: int | None = None,
         tokens: Callable[[WorkItem], int] | None = None,
     ) -> None:
@@ -59,26 +59,29 @@ class Former:
     def for_job(cls, spec: BatchJobSpec, processor: Processor) -> Former:
         """As the manifest and the limits of the server have it."""
         return cls(
-            processor.max_items, token_limit(spec), lambda item: processor.cost([item]).tokens
+            lambda: processor.max_items,
+            token_limit(spec),
+            lambda item: processor.cost([item]).tokens,
         )
 
     def take(self, ready: deque[WorkItem]) -> list[WorkItem]:
         """Remove the items of the next call from the left; empty only when nothing is ready."""
         if not ready:
             return []
+        most = self._max_items()
         group = [ready.popleft()]
-        tokens = self._count(group[0])
+        tokens = self._count(group[0], most)
         while (
             ready
-            and len(group) < self._max_items
+            and len(group) < most
             and not (group[0].alone or ready[0].alone)
-            and self._fits(tokens := tokens + self._count(ready[0]))
+            and self._fits(tokens := tokens + self._count(ready[0], most))
         ):
             group.append(ready.popleft())
         return group
 
-    def _count(self, item: WorkItem) -> int:
-        if self._max_tokens is None or self._max_items == 1 or self._tokens is None:
+    def _count(self, item: WorkItem, most: int) -> int:
+        if self._max_tokens is None or most == 1 or self._tokens is None:
             return 0
         return self._tokens(item)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock import jsons
+from penstock.rate.bounds import Outcome
 from penstock.rate.headers import parse_reset
 from penstock.secrets import mask
 from penstock.text import storable
@@ -44,6 +45,14 @@ _DOUBTFUL_QUOTA_WORDS = {"insufficient_quota", "quota_exceeded"}
 _QUOTA_MESSAGES = ("your credit balance is too low", "you have reached your specified ")
 """How messages begin that come with 400 and the words of a wrong request (Anthropic)."""
 _ACCESS_WORDS = {"invalid_api_key", "model_not_found"}
+_OUTCOMES = {
+    FailureKind.THROTTLED: Outcome.THROTTLED,
+    FailureKind.OVERLOADED: Outcome.OVERLOADED,
+    FailureKind.QUOTA: Outcome.QUOTA,
+    FailureKind.TIMEOUT: Outcome.TIMEOUT,
+    FailureKind.ERROR: Outcome.ERROR,
+    FailureKind.INVALID: Outcome.OK,  # the far side took it; what came back is another matter
+}
 _OVERLOADED = {503, 529}
 _AGAIN = {408, 409, 425}
 
@@ -89,6 +98,11 @@ def classify(
         status=status,
         doubtful=kind is FailureKind.QUOTA and _is_doubtful(status, error),
     )
+
+
+def outcome(failure: Failure | None) -> Outcome:
+    """What a call that ended so says about the far side's capacity."""
+    return Outcome.OK if failure is None else _OUTCOMES.get(failure.kind, Outcome.REJECTED)
 
 
 def timed_out(seconds: float) -> Failure:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from penstock.rate.bounds import CallReport
+from penstock.rate.explain import Hold
 from penstock.rate.member import Member
 
 
@@ -19,6 +21,25 @@ class Permit:
 
     sent_at: float
     tokens: int
+
+
+class Admission(Protocol):
+    """What lets the work on an item begin: the gate itself where that is one call."""
+
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def limit(self) -> int:
+        """How many may be in flight now; 0 without a share."""
+        ...
+
+    @property
+    def held(self) -> Hold:
+        """What the last one that had to wait waited for."""
+        ...
+
+    async def acquire(self, tokens: int) -> Permit: ...
+    def release(self, permit: Permit, report: CallReport | None) -> None: ...
 
 
 class Gate:
@@ -32,6 +53,16 @@ class Gate:
         self._changed = asyncio.Event()
         member.changed = self._changed.set
         self._turn = asyncio.Lock()
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be in flight now."""
+        return self.member.limit
+
+    @property
+    def held(self) -> Hold:
+        """What the last call that had to wait waited for."""
+        return self.member.held
 
     async def acquire(self, tokens: int) -> Permit:
         """Wait until a call that needs `tokens` may go, and let it."""
@@ -62,3 +93,35 @@ class Gate:
                 self._hurry()
         self.in_flight -= 1
         self._changed.set()
+
+
+class Slots:
+    """Admission of items whose calls pass the gate one by one: so many at a time."""
+
+    def __init__(self, gate: Gate, count: int) -> None:
+        self.in_flight = 0
+        self._gate, self._count = gate, count
+        self._freed = asyncio.Event()
+
+    @property
+    def limit(self) -> int:
+        """Items that may be in flight now; 0 while other workers do it all."""
+        return self._count if self._gate.limit else 0
+
+    @property
+    def held(self) -> Hold:
+        """What their calls wait for."""
+        return self._gate.held
+
+    async def acquire(self, tokens: int) -> Permit:  # noqa: ARG002
+        """Wait for a free slot."""
+        while self.in_flight >= self._count:
+            self._freed.clear()
+            await self._freed.wait()
+        self.in_flight += 1
+        return Permit(0.0, 0)
+
+    def release(self, permit: Permit, report: CallReport | None) -> None:  # noqa: ARG002
+        """The item's attempt ended."""
+        self.in_flight -= 1
+        self._freed.set()

@@ -6,6 +6,8 @@ PENSTOCK_JOB           whose run it has to be, NAMESPACE/NAME (default: anybody'
 PENSTOCK_SLOT          this worker's slot (default: JOB_COMPLETION_INDEX, else 0)
 PENSTOCK_WORKERS       how many slots shards were spread over (default 1)
 PENSTOCK_OWNER         the name its leases carry (default: made up)
+PENSTOCK_FOLDER        where the manifest and the user's modules are (local workers; default: here)
+PENSTOCK_LOG           where what functions print goes (local workers)
 PENSTOCK_PARENT        set when a local driver tells the rest over standard input, which it holds
                        open: its end means that it is dead
 
@@ -16,11 +18,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
+from penstock.errors import InputError
 from penstock.rate.bounds import Bounds
 from penstock.rate.leader import Leader
 from penstock.rate.member import Member
@@ -33,6 +38,8 @@ from penstock.work.gate import Gate
 from penstock.work.pool_key import pool_key
 from penstock.work.pooling import Pooling
 from penstock.work.processors import build
+from penstock.work.stats import WorkerStats
+from penstock.work.types import Processor
 from penstock.work.worker import End, Worker
 
 log = logging.getLogger(__name__)
@@ -114,9 +121,29 @@ class _Service:
     async def _work(self, run: runs.Run) -> End:
         job = runs.manifest_of(run)
         key = api_key(job.spec.processor, self._environ)
-        processor = build(job, api_key=key)
+        local = bool(self._environ.get("PENSTOCK_PARENT"))
+        if job.spec.processor.python is not None and local:
+            self._serve_functions()
+        # Pods share no machine that they would know of.
+        processor = build(job, api_key=key, workers=self._homes if local else 1)
+        try:
+            return await self._work_with(run, job, processor, key)
+        finally:
+            await processor.aclose()
+
+    def _serve_functions(self) -> None:
+        """Where their modules and files are; what they print goes to the log, not to the bar."""
+        os.chdir(self._environ["PENSTOCK_FOLDER"])
+        with Path(self._environ["PENSTOCK_LOG"]).open("a") as log_file:
+            for stream in (1, 2):
+                os.dup2(log_file.fileno(), stream)
+
+    async def _work_with(
+        self, run: runs.Run, job: BatchJob, processor: Processor, key: str | None
+    ) -> End:
         owner = self._environ.get("PENSTOCK_OWNER") or f"{self._slot}-{uuid.uuid4().hex[:8]}"
-        bounds = _bounds(job)
+        bounds = _bounds(job, processor)
+        stats = WorkerStats()
         member = Member(bounds, str(run.id))
         pooling = Pooling(
             self._db,
@@ -126,12 +153,28 @@ class _Service:
             member=member,
             lead=lambda state: Leader(bounds, owner, state),
         )
+        gate = Gate(member, pooling.now, pooling.hurry)
+        try:
+            admission = await processor.start(gate, stats.call_ended)
+        except InputError as error:
+            await runs.set_phase(
+                self._db,
+                run.id,
+                "Failed",
+                since=("Running",),
+                reason=runs.INVALID_INPUT,
+                message=str(error),
+            )
+            log.error("%s", error)
+            return End.FINISHED
         self._worker = Worker(
             self._db,
             run,
             job.spec,
             processor,
-            Gate(member, pooling.now, pooling.hurry),
+            gate,
+            admission=admission,
+            stats=stats,
             owner=owner,
             slot=self._slot,
             homes=self._homes,
@@ -147,7 +190,6 @@ class _Service:
             return end
         finally:
             self._worker = None
-            await processor.aclose()
 
     def _drain(self) -> None:
         if self._stopping.is_set():  # asked twice: at once
@@ -179,11 +221,11 @@ class _Service:
         self._hurry()
 
 
-def _bounds(job: BatchJob) -> Bounds:
+def _bounds(job: BatchJob, processor: Processor) -> Bounds:
     concurrency, limit = job.spec.scaling.concurrency, job.spec.rate_limit
     return Bounds(
-        min_concurrency=concurrency.min,
-        max_concurrency=concurrency.max,
+        min_concurrency=processor.at_once or concurrency.min,
+        max_concurrency=processor.at_once or concurrency.max,
         requests_per_second=limit.requests_per_minute and limit.requests_per_minute / 60,
         tokens_per_second=limit.tokens_per_minute and limit.tokens_per_minute / 60,
     )

@@ -62,9 +62,9 @@ class WorkerStats:
     _cpu: float = field(default_factory=time.process_time)
     _looked: float = field(default_factory=time.monotonic)
 
-    def call_ended(self, outcome: Outcome, seconds: float) -> None:
-        """Count one call and the time its answer took."""
-        self.outcomes[outcome.value] += 1
+    def call_ended(self, outcome: Outcome, seconds: float, calls: int = 1) -> None:
+        """Count a call, or some that were made together, and the time until the answer."""
+        self.outcomes[outcome.value] += calls
         self.answer_seconds += seconds
 
     @staticmethod

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
+
+from penstock.rate.bounds import Outcome
+from penstock.work.gate import Admission, Gate
 
 
 @dataclass(slots=True)
@@ -68,9 +71,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What an item gave: any JSON value."""
+    """What an item gave: any JSON value. text: its JSON, where that is known already."""
 
     value: Any
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ class CallResult:
 
     failure: set when the call as a whole failed (then every entry is that failure).
     headers: of the response, lower-case names; empty without a response.
-    sent: whether a request went out at all (False when only templates failed).
+    sent: whether a request went out at all (False when only templates failed, or when each request
+    reports to the gate by itself). calls: as how many calls it counts in the totals.
     """
 
     results: Sequence[Output | Failure]
@@ -95,6 +100,7 @@ class CallResult:
     headers: Mapping[str, str] = field(default_factory=dict)
     failure: Failure | None = None
     sent: bool = True
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +112,29 @@ class Cost:
 
 
 class Processor(Protocol):
-    """One kind of work. Implementations make exactly one call in `call`, and never retry."""
+    """One kind of work. `call` tries each item once, and never again by itself."""
 
-    max_items: int
-    """How many items one call may carry."""
+    @property
+    def max_items(self) -> int:
+        """How many items one call may carry; of a function it changes with what they take."""
+        ...
+
+    @property
+    def at_once(self) -> int | None:
+        """How many calls a worker makes at the same time, where that is known; None: found out."""
+        ...
+
+    async def start(self, gate: Gate, on_call: Callable[[Outcome, float], None]) -> Admission:
+        """Get ready for calls; returns what lets the work on an item begin.
+
+        on_call: told of each request that the work on an item makes by itself, how it ended and
+        after how many seconds. Raises InputError for a function that cannot be called.
+        """
+        ...
+
+    def told(self) -> Mapping[str, Any]:
+        """What the worker's row says of it, beside the totals."""
+        ...
 
     def cost(self, items: Sequence[WorkItem]) -> Cost:
         """Estimate of what a call for these items takes from the limits."""

@@ -23,7 +23,7 @@ from penstock.work.attempts import Attempts
 from penstock.work.backlog import Backlog
 from penstock.work.batch import Former
 from penstock.work.checkpoint import Checkpointer
-from penstock.work.gate import Gate
+from penstock.work.gate import Admission, Gate
 from penstock.work.leases import Held, Leases
 from penstock.work.pooling import Pooling
 from penstock.work.stats import Stall, WorkerStats
@@ -62,6 +62,8 @@ class Worker:
         processor: Processor,
         gate: Gate,
         *,
+        admission: Admission,
+        stats: WorkerStats,
         owner: str,
         slot: int,
         homes: int,
@@ -72,7 +74,7 @@ class Worker:
         self._pooling = pooling
         self.owner, self.slot = owner, slot
         self.db, self.run, self.spec, self.gate = db, run, spec, gate
-        self.stats = WorkerStats()
+        self.stats, self._admission, self._processor = stats, admission, processor
         self.leases = Leases()
         self.backlog = Backlog(former)
         self.supply = Supply(db, run, self.leases, owner, slot % max(homes, 1))
@@ -88,7 +90,7 @@ class Worker:
         )
         self.attempts = Attempts(
             processor,
-            gate,
+            admission,
             self.backlog,
             self.checkpointer,
             self.stats,
@@ -102,7 +104,6 @@ class Worker:
         self._suspects = Suspects(
             db, run.id, self.leases, self.supply, self.attempts, self.checkpointer, self.fenced
         )
-        self._batch = processor.max_items
         self._ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._hurry = asyncio.Event()
         self._hungry = asyncio.Event()
@@ -227,17 +228,17 @@ class Worker:
     def _wanted(self) -> int:
         if not self.gate.member.claims:
             return 0
-        limit = self.gate.member.limit
-        if self.backlog.waiting > max(MAX_WAITING, 10 * limit * self._batch):
+        limit, batch = self._admission.limit, self._processor.max_items
+        if self.backlog.waiting > max(MAX_WAITING, 10 * limit * batch):
             return 0  # what fails now would only pile up
-        free = max(0, limit - self.gate.in_flight)
+        free = max(0, limit - self._admission.in_flight)
         ahead = int(AHEAD_SECONDS * self._items_per_second) + 1
-        return free * self._batch + max(ahead, self._batch) - self.backlog.fresh
+        return free * batch + max(ahead, batch) - self.backlog.fresh
 
     # dispatch
 
     async def _dispatch(self) -> None:
-        loop, stats, member = asyncio.get_running_loop(), self.stats, self.gate.member
+        loop, stats, admission = asyncio.get_running_loop(), self.stats, self._admission
         while True:
             now, since = loop.time(), stats.begin()
             if not self.checkpointer.has_room:
@@ -248,26 +249,26 @@ class Worker:
             if self._wanted() > 0:
                 self._hungry.set()
             if group is None:
-                if not self.gate.in_flight:
+                if not admission.in_flight:
                     self.checkpointer.hurry()
                 due = self.backlog.next_due()
                 await self._wait(self._ready, HEARTBEAT if due is None else due - now)
                 stats.waited(self._stall(), since)
                 continue
-            permit = await self.gate.acquire(self.attempts.tokens(group))
-            stats.waited(member.held, since)
+            permit = await admission.acquire(self.attempts.tokens(group))
+            stats.waited(admission.held, since)
             # While it waited for its permit its shard may have got a newer owner.
             group = [item for item in group if self.leases.holds(item.shard, item.epoch)]
             if not group:
-                self.gate.release(permit, None)
+                admission.release(permit, None)
                 continue
             self.attempts.start(group, permit)
-            self.stats.peak_in_flight = max(self.stats.peak_in_flight, self.gate.in_flight)
+            stats.peak_in_flight = max(stats.peak_in_flight, admission.in_flight)
 
     def _stall(self) -> str:
         """Why there is nothing to send."""
-        limit = self.gate.member.limit
-        if self.gate.in_flight >= limit:
+        limit = self._admission.limit
+        if self._admission.in_flight >= limit:
             return Hold.CALLS if limit else Hold.REST
         if not self._dry:
             return Stall.ITEMS
@@ -300,13 +301,16 @@ class Worker:
             self.run.id,
             self.owner,
             self.slot,
-            self.stats.snapshot(
-                in_flight=self.gate.in_flight,
-                concurrency=member.limit,
-                rate=member.rate,
-                waits=member.held,
-                explain=member.explain,
-            ),
+            {
+                **self.stats.snapshot(
+                    in_flight=self._admission.in_flight,
+                    concurrency=self._admission.limit,
+                    rate=member.rate,
+                    waits=member.held,
+                    explain=member.explain,
+                ),
+                **self._processor.told(),
+            },
         )
         if control is None:  # the run was deleted
             self.stop(End.FINISHED)

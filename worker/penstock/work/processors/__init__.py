@@ -9,12 +9,16 @@ from penstock.spec.job import BatchJob
 from penstock.work.types import Processor
 
 
-def build(job: BatchJob, *, api_key: str | None = None) -> Processor:
-    """The processor of this job. Close it with `aclose`.
+def build(job: BatchJob, *, api_key: str | None = None, workers: int = 1) -> Processor:
+    """The processor of this job. Close it with `aclose`. workers: that share this machine.
 
     api_key: sent as a bearer token, never shown (`spec.secrets.api_key` finds it). Raises
     InputError with the manifest's path where the processor makes no sense.
     """
+    if job.spec.processor.python is not None:
+        from penstock.work.processors.python import FunctionProcessor
+
+        return FunctionProcessor(job, job.spec.processor.python, workers, _read)
     from penstock.work.processors import http
     from penstock.work.processors.transport import Transport
 
@@ -37,3 +41,7 @@ def build(job: BatchJob, *, api_key: str | None = None) -> Processor:
         return ollama.build(job, kinds.ollama, transport)
     assert kinds.http is not None  # whatever else there is was refused with the manifest
     return http.HttpProcessor(job, kinds.http, transport, api_key)
+
+
+async def _read(path: str) -> bytes:
+    raise NotImplementedError(path)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from penstock.work import failures
 from penstock.work.processors import listing
 from penstock.work.processors.formats import Format, parse_json
+from penstock.work.processors.one_call import OneCall
 from penstock.work.processors.prompts import Prompt, Rendered, render_each
 from penstock.work.processors.results import failed, unsent, with_left_out
 from penstock.work.processors.server import ModelServer
@@ -44,7 +45,7 @@ class Dialect(Protocol):
         ...
 
 
-class Completions:
+class Completions(OneCall):
     """Messages in, text or checked JSON out."""
 
     def __init__(

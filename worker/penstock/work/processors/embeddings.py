@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from penstock.work import failures
+from penstock.work.processors.one_call import OneCall
 from penstock.work.processors.prompts import Text, render_each
 from penstock.work.processors.results import failed, unsent, with_left_out
 from penstock.work.processors.server import ModelServer
@@ -30,7 +31,7 @@ class Dialect(Protocol):
         ...
 
 
-class Embeddings:
+class Embeddings(OneCall):
     """Texts in, vectors out."""
 
     def __init__(self, server: ModelServer, dialect: Dialect, text: Text, max_items: int) -> None:

@@ -15,6 +15,7 @@ from penstock.spec.template import JsonTemplate, Template, TemplateError
 from penstock.work.batch import item_limit
 from penstock.work.processors.answers import Answers
 from penstock.work.processors.idempotency import HEADER, idempotency_key
+from penstock.work.processors.one_call import OneCall
 from penstock.work.processors.prompts import render_each, template_failure, template_names
 from penstock.work.processors.results import failed, unsent, with_left_out
 from penstock.work.processors.tokens import estimate
@@ -33,7 +34,7 @@ class _Request:
     body: bytes | None
 
 
-class HttpProcessor:
+class HttpProcessor(OneCall):
     """Requests built from templates. InputError when the manifest makes no sense.
 
     Where several items may share a call, or itemsBody is given, every request carries a list and

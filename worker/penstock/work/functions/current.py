@@ -1,0 +1,56 @@
+"""The item that a coroutine works on: its deadline, its usage, and how its calls are told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from penstock.work.types import Usage
+
+
+@dataclass(slots=True)
+class Current:
+    """One attempt at an item. deadline: of the whole function; it stands still while a call waits
+    for the rate limit, which is not the function's doing."""
+
+    idempotency_key: str
+    deadline: asyncio.Timeout
+    usage: Usage = field(default_factory=Usage)
+    _waiting: int = 0
+    _since: float = 0.0
+    _until: float | None = None
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time spent here does not count against the deadline."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            self._since, self._until = loop.time(), self.deadline.when()
+            self.deadline.reschedule(None)
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if not self._waiting and self._until is not None and not self.deadline.expired():
+                self.deadline.reschedule(self._until + loop.time() - self._since)
+
+    def key(self, method: str, url: str, body: bytes) -> str:
+        """For one of the item's calls, the same each time the item is tried."""
+        said = b"\0".join((method.encode(), url.encode(), body))
+        digest = hashlib.blake2b(said, digest_size=8).hexdigest()
+        return f"{self.idempotency_key[:230]}/{digest}"
+
+    def used(self, usage: Usage) -> None:
+        """A call took so many tokens."""
+        self.usage = Usage(
+            self.usage.prompt_tokens + usage.prompt_tokens,
+            self.usage.completion_tokens + usage.completion_tokens,
+        )
+
+
+CURRENT: ContextVar[Current | None] = ContextVar("penstock_item", default=None)

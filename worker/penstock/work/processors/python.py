@@ -1,0 +1,229 @@
+"""A Python function of the user's, in the mode that the manifest names.
+
+Without `ctx` the function is the call: it passes the gate, which learns from how it ends. With it
+the items only wait for a slot, and each request they make passes the gate (functions/gated.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from penstock.errors import InputError
+from penstock.rate.bounds import Outcome
+from penstock.secrets import masker
+from penstock.spec.job import BatchJob
+from penstock.spec.processor import PythonProcessor
+from penstock.work.failures import timed_out
+from penstock.work.functions import machine, outcome
+from penstock.work.functions.blocking import Watch
+from penstock.work.functions.chunk import Chunk
+from penstock.work.functions.context import ItemContext, Services
+from penstock.work.functions.current import CURRENT, Current
+from penstock.work.functions.frames import told
+from penstock.work.functions.load import WHERE, Function, find, fit, load, open_path, roots
+from penstock.work.functions.pool import Pool
+from penstock.work.functions.threads import in_threads
+from penstock.work.gate import Admission, Gate, Slots
+from penstock.work.processors.idempotency import idempotency_key
+from penstock.work.types import (
+    CallResult,
+    Cost,
+    Failure,
+    FailureKind,
+    Output,
+    Usage,
+    WorkItem,
+)
+
+TARGET, TARGET_ASYNC = 0.1, 0.01
+"""Seconds that a call of several quick items may last: in a process or a thread, on the loop."""
+PART = 0.8
+"""Of the memory there is, for all processes together."""
+STUCK = 10.0
+"""Seconds beyond its timeout after which an item that blocks the event loop costs the worker."""
+
+
+class FunctionProcessor:
+    """Calls the function. `start` before the first call. workers: that share this machine."""
+
+    def __init__(
+        self,
+        job: BatchJob,
+        python: PythonProcessor,
+        workers: int,
+        read: Callable[[str], Awaitable[bytes]],
+    ) -> None:
+        self._python, self._read = python, read
+        self._result_set = job.result_set
+        self._timeout = job.spec.retry.request_timeout
+        self._slots = job.spec.scaling.concurrency.max
+        self._in_process = python.mode == "process"
+        self.processes = min(max(1, machine.cores() // workers), self._slots)
+        self._memory = python.memory_limit or int(
+            PART * machine.memory() / workers / self.processes
+        )
+        stated = job.spec.rate_limit.requests_per_minute is not None
+        self._chunk = Chunk(
+            TARGET if self._in_process or python.mode == "thread" else TARGET_ASYNC,
+            1 if stated else job.spec.checkpoint.max_items,
+        )
+        self._mask, self._roots = masker(os.environ), roots()
+        self._function: Function | None = None
+        self._pool: Pool | None = None
+        self._services: Services | None = None
+        self._watch: Watch | None = None
+
+    @property
+    def at_once(self) -> int | None:
+        """As many as there are processes to do it."""
+        return self.processes if self._in_process else None
+
+    @property
+    def max_items(self) -> int:
+        """So many that a call lasts long enough to be worth its hand-over."""
+        return self._chunk.size
+
+    async def start(self, gate: Gate, on_call: Callable[[Outcome, float], None]) -> Admission:
+        """Load the function, let the initializer run, start processes. Raises InputError."""
+        if self._in_process:
+            self._pool = self._new_pool(self._python.entrypoint, self._python.initializer)
+            await self._pool.open()
+            return gate
+        open_path()
+        self._function = load(self._python.entrypoint, self._python.kwargs)
+        fit(self._function, self._python.entrypoint, self._python.mode)
+        if self._python.initializer is not None:
+            await self._initialize(find(self._python.initializer, "initializer"))
+        if not self._function.is_async:
+            return gate
+        self._watch = Watch(self._roots, self._timeout + STUCK)
+        if not self._function.takes_context:
+            return gate
+        self._services = Services(
+            gate,
+            on_call,
+            connections=self._slots,
+            timeout=self._timeout,
+            read=self._read,
+            pool=lambda: self._new_pool(None, None),
+        )
+        return Slots(gate, self._slots)
+
+    def cost(self, items: Sequence[WorkItem]) -> Cost:  # noqa: ARG002
+        """Of what a function calls nothing is known before."""
+        return Cost()
+
+    def preview(self, item: WorkItem) -> dict[str, Any]:
+        """The call as it would be made."""
+        call: dict[str, Any] = {"function": self._python.entrypoint, "item": item.item}
+        return {**call, "kwargs": self._python.kwargs} if self._python.kwargs else call
+
+    def told(self) -> Mapping[str, Any]:
+        """What the worker's row says of the event loop: the longest time it did not turn, and who
+        held it up most."""
+        if self._watch is None:
+            return {}
+        worst = self._watch.worst
+        blocked = {"blockedBy": worst[0], "blockedSeconds": worst[1]} if worst else {}
+        return {"loopLag": self._watch.lag, **blocked}
+
+    async def call(self, items: Sequence[WorkItem]) -> CallResult:
+        """Call the function for each item, one after the other."""
+        began = time.monotonic()
+        usage, sent = Usage(), True
+        if self._pool is not None:
+            results = await self._pool.items([item.item for item in items])
+        elif self._services is not None:
+            (item,) = items
+            result, usage = await self._with_context(item, self._services)
+            results, sent = [result], False
+        else:
+            assert self._function is not None
+            if self._function.is_async:
+                results = [
+                    await self._awaited(self._function, item, asyncio.timeout(self._timeout))
+                    for item in items
+                ]
+            else:
+                values = [item.item for item in items]
+                results = await in_threads(self._judged, values, self._timeout)
+        if sent:
+            self._chunk.ended(len(items), time.monotonic() - began)
+        if any(isinstance(one, Failure) and one.kind is FailureKind.THROTTLED for one in results):
+            self._chunk.singly()
+        failure = results[0] if len(results) == 1 and isinstance(results[0], Failure) else None
+        return CallResult(results, usage, failure=failure, sent=sent, calls=len(items))
+
+    async def aclose(self) -> None:
+        """End the processes, close the connections."""
+        if self._watch is not None:
+            self._watch.close()
+        if self._pool is not None:
+            await self._pool.close()
+        if self._services is not None:
+            await self._services.aclose()
+
+    def _judged(self, item: object) -> Output | Failure:
+        assert self._function is not None
+        try:
+            return outcome.output(self._function.call(item, **self._python.kwargs))
+        except BaseException as error:  # sys.exit too: it ends the item, not the worker
+            return outcome.failure(error, self._roots, self._mask)
+
+    async def _with_context(
+        self, item: WorkItem, services: Services
+    ) -> tuple[Output | Failure, Usage]:
+        assert self._function is not None
+        key = idempotency_key(self._result_set, [item])
+        context = ItemContext(services, item.item_id, item.attempts + 1, key)
+        deadline = asyncio.timeout(self._timeout)
+        current = Current(key, deadline)
+        CURRENT.set(current)  # of this call's own task, and of those that it starts
+        result = await self._awaited(self._function, item, deadline, context)
+        return result, current.usage
+
+    async def _awaited(
+        self, function: Function, item: WorkItem, deadline: asyncio.Timeout, *context: ItemContext
+    ) -> Output | Failure:
+        try:
+            async with deadline:
+                value = await function.call(item.item, *context, **self._python.kwargs)
+            return outcome.output(value)
+        except TimeoutError as error:
+            if deadline.expired():
+                return timed_out(self._timeout)
+            return outcome.failure(error, self._roots, self._mask)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return outcome.failure(error, self._roots, self._mask)  # it cancelled itself
+        except BaseException as error:  # sys.exit too: it ends the item, not the worker
+            return outcome.failure(error, self._roots, self._mask)
+
+    async def _initialize(self, initializer: Callable[[], Any]) -> None:
+        try:
+            value = initializer()
+            if inspect.isawaitable(value):
+                await value
+        except (Exception, SystemExit) as error:
+            text = f"{type(error).__name__}: {error}\n{told(error, self._roots)}"
+            raise InputError.at(f"{WHERE}.initializer", self._mask(text)) from error
+
+    def _new_pool(self, entrypoint: str | None, initializer: str | None) -> Pool:
+        return Pool(
+            self.processes,
+            {
+                "entrypoint": entrypoint,
+                "initializer": initializer,
+                "kwargs": self._python.kwargs,
+            },
+            timeout=self._timeout,
+            memory=self._memory,
+            threads=max(1, machine.cores() // self.processes),
+        )
