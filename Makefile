@@ -79,6 +79,10 @@ bench-rate: $(STAMP) ## rate control in virtual time: promises, peers, pictures;
 bench-live: $(STAMP) ## rate control in real time beside other clients, an hour; writes bench/results-live.md
 	$(BIN)/python -m bench.live
 
+.PHONY: bench-functions
+bench-functions: $(STAMP) ## Python functions beside pools and scripts, fifteen minutes; writes bench/results-functions.md
+	$(BIN)/python -m bench.functions
+
 .PHONY: bench-operator
 bench-operator: $(STAMP) ## fifty BatchJobs at once on the cluster: memory, time and API calls of the operator
 	$(BIN)/python -m pytest -s -m load tests/e2e

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ def times(ratio: float) -> str:
     return f"{number(ratio)} ×"
 
 
-def take_turns(rounds: int, contenders: dict[str, Callable[[], Any]]) -> dict[str, list[Any]]:
+def take_turns(rounds: int, contenders: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
     """Run all contenders, A B C A B C: whatever disturbs the machine hits them alike."""
     results: dict[str, list[Any]] = {name: [] for name in contenders}
     for _ in range(rounds):

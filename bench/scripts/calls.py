@@ -75,9 +75,12 @@ def job() -> Job:
     parser.add_argument("items", type=Path)
     parser.add_argument("in_flight", type=int)
     given = parser.parse_args()
-    with given.items.open() as file:
-        items = [json.loads(line) for line in file]
-    return Job(given.url, given.kind, items, given.in_flight)
+    return Job(given.url, given.kind, items(given.items), given.in_flight)
+
+
+def items(path: str | Path) -> list[dict[str, Any]]:
+    """Those of a JSON Lines file."""
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
 def save(answers: Sequence[Any]) -> None:
