@@ -14,7 +14,7 @@ import pytest
 
 from penstock.cluster.mounts import is_mounted
 from penstock.cluster.staged import LARGEST, Staged
-from penstock.cluster.staging import stage
+from penstock.cluster.staging import MOST_FILES, stage
 from penstock.errors import InputError
 from penstock.sources.items import read_items
 from penstock.spec.job import BatchJob
@@ -134,22 +134,83 @@ def test_several_files_become_one_with_the_same_items(tmp_path: Path) -> None:
     assert found.changes["source"]["format"] == "jsonl"
     assert found.changes["source"]["where"] == source["where"]
     there = tmp_path / "there"
-    there.mkdir()
-    (there / "products.jsonl").write_bytes(content(found))
-    here = job(source).spec.source
-    as_seen = job(
-        {**found.changes["source"], "configMap": None, "file": {"path": "products.jsonl"}}
-    )
+    here, as_seen = job(source).spec.source, as_seen_there(found, there)
     assert as_seen.spec.source.file == FileSource(path="products.jsonl")
-
-    def items(source: Any, base: Path) -> list[tuple[Any, ...]]:
-        return [
-            (item.position, item.item_id, item.content, item.payload)
-            for item in read_items(source, base)
-        ]
-
     assert items(as_seen.spec.source, there) == items(here, tmp_path)
     assert len(items(here, tmp_path)) == 4
+
+
+def as_seen_there(found: Staged, there: Path) -> BatchJob:
+    """The job as its plan pod sees it, whose working directory is `there`."""
+    there.mkdir()
+    key = found.changes["source"]["configMap"]["key"]
+    (there / key).write_bytes(content(found))
+    return job({**found.changes["source"], "configMap": None, "file": {"path": key}})
+
+
+def items(source: Any, base: Path) -> list[tuple[Any, ...]]:
+    return [
+        (item.position, item.item_id, item.content, item.payload)
+        for item in read_items(source, base)
+    ]
+
+
+FILES = {"a.txt": b"a", "b.txt": b"", "new/c.txt": b"\xff\x00", "new/d e.txt": b"d"}
+
+
+@pytest.mark.parametrize(
+    ("more", "wanted"),
+    [
+        ({}, ["a.txt", "b.txt", "new/c.txt", "new/d e.txt"]),
+        ({"where": "item.size > 0", "limit": 2}, ["a.txt", "new/c.txt"]),
+        ({"idField": "_position", "where": "item.size > 0"}, ["a.txt", "new/c.txt", "new/d e.txt"]),
+    ],
+)
+def test_files_that_are_items_go_along_beside_their_list(
+    more: dict[str, Any], wanted: list[str], tmp_path: Path
+) -> None:
+    base = tmp_path / "here"
+    for name, data in FILES.items():
+        path = base / "docs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    source = {"file": {"path": "docs"}, "format": "files", **more}
+    found = staged(source, base)
+    assert found.told == f"{len(wanted)} files of {sum(len(FILES[one]) for one in wanted):,} bytes"
+    here = items(job(source).spec.source, base)
+    assert len(here) == len(wanted)
+    assert items(as_seen_there(found, tmp_path / "there").spec.source, tmp_path / "there") == here
+
+    (volume,) = found.changes["template"]["spec"]["volumes"]
+    assert volume["configMap"]["name"] == found.name
+    held = found.config_map.get("data", {})
+    packed = found.config_map.get("binaryData", {})
+    mounted = {
+        one["path"]: held[one["key"]].encode() if one["key"] in held
+        else base64.b64decode(packed[one["key"]])
+        for one in volume["configMap"]["items"]
+    }  # fmt: skip
+    root = min((Path(name).parent for name in wanted), key=lambda one: len(one.parts))
+    assert mounted == {f"files/{Path(name).relative_to(root)}": FILES[name] for name in wanted}
+    (container,) = found.changes["template"]["spec"]["containers"]
+    assert container["volumeMounts"][0]["mountPath"] == "/data/docs"
+
+
+def test_too_many_or_too_large_files_are_refused_with_the_ways_there_are(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(MOST_FILES + 1):
+        (folder / f"{number}.txt").write_bytes(b"x")
+    source = {"file": {"path": "docs/*.txt"}, "format": "files"}
+    with pytest.raises(InputError, match=r"docs/\*.txt has 1,001 files, and 1,000 .*objectStore"):
+        staged(source, tmp_path)
+    assert staged({**source, "limit": 3}, tmp_path).told == "3 files of 3 bytes"
+    (folder / "0.txt").write_bytes(random.Random(1).randbytes(LARGEST - 3))
+    with pytest.raises(InputError, match=r"docs/\*.txt has 9\d\d KiB, and a ConfigMap holds 900"):
+        staged({**source, "limit": 3}, tmp_path)
+    (folder / "0.txt").write_bytes(random.Random(1).randbytes(LARGEST + 1))
+    with pytest.raises(InputError, match=r"\(3 files\) has 900 KiB, .* image of your own"):
+        staged({**source, "limit": 3}, tmp_path)
 
 
 def test_mistakes_in_the_data_are_found_before(tmp_path: Path) -> None:
