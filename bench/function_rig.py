@@ -55,13 +55,13 @@ def penstock(
     }
     ended = place.run(spec, *options).ended
     rows = _rows(place.folder / RESULTS) if output is None else iter(())
-    return _went(ended, rows)
+    return went(ended, rows)
 
 
 def script(place: Bench, name: str, *arguments: str | Path, answers: bool = True) -> Went:
     """One of bench/scripts. answers: whether it saves the answers of a function."""
     ended = place.script(name, *map(str, arguments))
-    return _went(ended, _rows(place.folder / ANSWERS) if answers else iter(()))
+    return went(ended, _rows(place.folder / ANSWERS) if answers else iter(()))
 
 
 def numbered(path: Path, count: int, **fields: Any) -> Path:
@@ -96,7 +96,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def _went(ended: Ended, rows: Iterable[dict[str, Any]]) -> Went:
+def went(ended: Ended, rows: Iterable[dict[str, Any]]) -> Went:
+    """What a command was, from what was seen of it. rows: with `begin` and `end` of each item."""
     first, last = math.inf, -math.inf
     for row in rows:
         first, last = min(first, row["begin"]), max(last, row["end"])
