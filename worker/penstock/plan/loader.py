@@ -5,7 +5,7 @@ Memory stays flat, and every step may be repeated after a lost connection.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
 from penstock import jsons
@@ -25,7 +25,11 @@ BATCH = 10_000
 """Items held in memory while they are copied."""
 
 BATCH_BYTES = 8_000_000
-_COLUMNS = ("part", "run", "position", "item_id", "fingerprint", "payload", "error")
+_COLUMNS = ("part", "run", "position", "item_id", "fingerprint", "payload", "error", "kept")
+
+Kept = Callable[[Sequence[tuple[str, str]]], Awaitable[set[int]]]
+"""Of items (ID, payload) those that need not be done since the table that results go to has what it
+needs of them: their places in the list."""
 
 
 async def step(db: Database, run: Run, use: Callable[[Statements], Awaitable[T]]) -> T:
@@ -52,7 +56,7 @@ class Loader:
 
     count: items so far. part: the partition they are in. gaps: positions are missing. hashed_ids:
     some items have no ID of their own. bad: some are bad records. remote: to read them is
-    to wait for a server.
+    to wait for a server. kept: how many need not be done.
     """
 
     def __init__(
@@ -63,14 +67,16 @@ class Loader:
         on_read: Callable[[int], None],
         *,
         remote: bool = False,
+        kept: Kept | None = None,
     ) -> None:
         self.count = 0
         self.part = 0
         self.gaps = False
         self.hashed_ids = False
         self.bad = False
+        self.kept = 0
         self._db, self._run, self._digest, self._on_read = db, run, digest, on_read
-        self._remote = remote
+        self._remote, self._kept = remote, kept
         self._last = -1
         self._more = False  # the last batch was full: this run is a large one
 
@@ -82,12 +88,24 @@ class Loader:
                 await step(db, run, lambda held: held.execute(_SQL["begin_items"], run.id))
                 self.part = run.id
                 batch = [(self.part, *row[1:]) for row in batch]
+            batch = await self._marked(batch)
             await self._store(batch)
             self.count += len(batch)
             self._on_read(self.count)
             del batch  # before the next is read: two of them would be the most that planning holds
         if self.part:
             await step(db, run, lambda held: held.execute(_SQL["end_items"], run.id))
+
+    async def _marked(self, batch: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+        """The rows; those that are kept say so."""
+        if self._kept is None:
+            return batch
+        found = await self._kept([(str(row[3]), str(row[5])) for row in batch if row[6] is None])
+        good = [n for n, row in enumerate(batch) if row[6] is None]
+        for place in found:
+            batch[good[place]] = (*batch[good[place]][:-1], True)
+        self.kept += len(found)
+        return batch
 
     async def _next(self, items: Iterator[Item]) -> list[tuple[object, ...]]:
         if self._remote:
@@ -109,7 +127,7 @@ class Loader:
                 self.gaps = True
             last = item.position
             self.hashed_ids = self.hashed_ids or item.hashed_id
-            rows.append((part, run, last, item.item_id, mark, item.payload, item.error))
+            rows.append((part, run, last, item.item_id, mark, item.payload, item.error, False))
             size += len(item.payload)
             if len(rows) == BATCH or size > BATCH_BYTES:
                 self._more = True

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from penstock.errors import AlreadyRunning, DatabaseError, InputError, Mistake
-from penstock.plan.loader import Loader, hold, step
+from penstock.plan.loader import Kept, Loader, hold, step
 from penstock.plan.summary import PlanSummary
 from penstock.sources.items import Item, is_remote
 from penstock.spec.fingerprint import processor_digest
@@ -70,16 +70,18 @@ async def plan(
     again: Callable[[], Iterator[Item]] | None = None,
     *,
     keep: bool = False,
+    kept: Kept | None = None,
 ) -> PlanSummary:
     """Store the items of a run in phase Planning and make it ready for workers.
 
     on_read is told now and then how many items were read. again: reads the same items once more,
     to find the lines of duplicates; without it, or from a server, they are told by position. Raises
     InputError on bad data, with the run forgotten (keep: left as it is, for whoever opened it), and
-    AlreadyRunning when another command took the run away.
+    AlreadyRunning when another command took the run away. kept: tells which items are skipped
+    whatever is known of their results.
     """
     with db.unhurried():
-        loader = Loader(db, run, request.digest, on_read, remote=request.remote)
+        loader = Loader(db, run, request.digest, on_read, remote=request.remote, kept=kept)
         try:
             await loader.load(items)
             if not loader.count:
@@ -87,6 +89,7 @@ async def plan(
                     "spec.source", "no items: the source is empty, or `where` drops all"
                 )
             all_good = await _unique(db, run, loader, request, again) and not loader.bad
+            all_good = all_good and not loader.kept
         except BaseException:
             if not keep:
                 with suppress(DatabaseError):  # the next run throws it away

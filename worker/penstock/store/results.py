@@ -22,7 +22,8 @@ CHUNK_BYTES = 1_000_000
 @dataclass(frozen=True, slots=True)
 class StoredRow:
     """An item with its end. status: succeeded, skipped, failed or pending; payload and output are
-    JSON texts (payload "null" of a record that could not be read)."""
+    JSON texts (payload "null" of a record that could not be read). kept: skipped because the table
+    that results go to has it already; the output, if any, is that of an earlier run."""
 
     position: int
     item_id: str
@@ -31,6 +32,7 @@ class StoredRow:
     attempts: int
     error: str | None
     output: str | None
+    kept: bool = False
 
 
 async def rows(db: Database, run: Run) -> AsyncIterator[list[StoredRow]]:
@@ -64,6 +66,7 @@ async def rows(db: Database, run: Run) -> AsyncIterator[list[StoredRow]]:
                 attempts=row["attempts"] if _ended(row) else 0,
                 error=_error(row),
                 output=row["output"] if _ended(row) else None,
+                kept=row["kept"],
             )
             for row in found
         ]
@@ -77,6 +80,8 @@ def _ended(row: asyncpg.Record) -> bool:
 def _status(row: asyncpg.Record) -> str:
     if row["bad"] is not None:
         return "failed"
+    if row["kept"]:
+        return "skipped"
     if not row["settled"]:
         return "pending"
     if not row["succeeded"]:
@@ -87,7 +92,7 @@ def _status(row: asyncpg.Record) -> str:
 def _error(row: asyncpg.Record) -> str | None:
     if row["bad"] is not None:
         return f"{BAD_RECORD}: {row['bad']}"
-    if not row["settled"]:
+    if not row["settled"] or row["kept"]:
         return None
     reason, error = row["reason"], row["error"]
     if reason and error and reason not in error:

@@ -17,9 +17,9 @@ RETURNING id
 
 -- name: add_items
 -- The items of a small run, into the partition that such runs share: $1 run, then a column each.
-INSERT INTO item (part, run, position, item_id, fingerprint, payload, error)
+INSERT INTO item (part, run, position, item_id, fingerprint, payload, error, kept)
 SELECT 0, $1, n.*
-FROM unnest($2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::text[]) AS n
+FROM unnest($2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::boolean[]) AS n
 
 -- name: have_items
 -- Whether an item stands already. $1 run, $2 position.
@@ -103,13 +103,15 @@ SELECT EXISTS (SELECT 1 FROM result WHERE part = $1 AND result_set = $2)
 SELECT count(*) AS total,
        count(*) FILTER (WHERE open) AS open,
        count(broken) AS broken,
-       count(*) FILTER (WHERE NOT open AND (broken IS NOT NULL OR succeeded IS FALSE)) AS bad,
+       count(*) FILTER (WHERE NOT open AND NOT kept
+                              AND (broken IS NOT NULL OR succeeded IS FALSE)) AS bad,
        count(*) FILTER (WHERE open AND succeeded IS NULL) AS new,
        count(*) FILTER (WHERE open AND succeeded) AS changed,
        count(*) FILTER (WHERE open AND NOT succeeded) AS failed_before,
-       count(*) FILTER (WHERE NOT open AND broken IS NULL AND succeeded) AS unchanged
+       count(*) FILTER (WHERE NOT open AND broken IS NULL AND (succeeded OR kept)) AS unchanged
 FROM (
-    SELECT r.succeeded, item.error AS broken, item.error IS NULL AND penstock_is_open(
+    SELECT r.succeeded, item.error AS broken, item.kept,
+           item.error IS NULL AND NOT item.kept AND penstock_is_open(
                r.run, r.succeeded, r.fingerprint, concat_ws(': ', r.reason, r.error), $5,
                item.fingerprint, $6, $7) AS open
     FROM item LEFT JOIN result r
@@ -126,7 +128,8 @@ WITH open AS (
     SELECT item.position, row_number() OVER (ORDER BY item.position) - 1 AS n
     FROM item LEFT JOIN result r
         ON r.part = $3 AND r.result_set = $4 AND r.item_id = item.item_id
-    WHERE item.part = $1 AND item.run = $2 AND item.error IS NULL AND penstock_is_open(
+    WHERE item.part = $1 AND item.run = $2 AND item.error IS NULL AND NOT item.kept
+      AND penstock_is_open(
         r.run, r.succeeded, r.fingerprint, concat_ws(': ', r.reason, r.error), $5,
         item.fingerprint, $6, $7)
 ), cut AS (

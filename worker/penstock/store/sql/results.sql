@@ -4,7 +4,7 @@
 -- A result of an earlier run counts only where this run did not have to do the item.
 -- Each item looks its result up by the key (OFFSET 0 keeps it so): of a table that was filled a
 -- moment ago the planner knows nothing, and would compare every item with every result.
-SELECT item.position, item.item_id, item.payload, item.error AS bad, r.run = $5 AS mine, r.succeeded,
+SELECT item.position, item.item_id, item.payload, item.error AS bad, item.kept, r.run = $5 AS mine, r.succeeded,
        r.attempts, r.reason, r.error, r.output,
        r.run IS NOT NULL AND NOT penstock_is_open(
            r.run, r.succeeded, r.fingerprint, concat_ws(': ', r.reason, r.error), $5,

@@ -58,7 +58,7 @@ FROM moved LEFT JOIN LATERAL (
         SELECT * FROM result
         WHERE part = $8 AND result_set = $7 AND result.item_id = item.item_id OFFSET 0
     ) r ON true
-    WHERE item.part = $5 AND item.run = $6 AND item.error IS NULL
+    WHERE item.part = $5 AND item.run = $6 AND item.error IS NULL AND NOT item.kept
       AND item.position >= $11 AND item.position < least(moved.hi, $4)
       AND penstock_is_open(r.run, r.succeeded, r.fingerprint, concat_ws(': ', r.reason, r.error),
                            $1, item.fingerprint, $9, $10)
