@@ -300,8 +300,8 @@ LATER = [
     ),
     spec(*("a budget", "budget: {maxTokens: 1000}"), "job.yaml:12 spec.budget: not supported yet"),
     spec(
-        *("a file an item", 'output: {perItem: "out/{{ id }}.txt"}'),
-        "job.yaml:12 spec.output.perItem: not supported yet",
+        *("one file for all items", 'output: {perItem: "out/results.txt"}'),
+        "job.yaml:12 spec.output.perItem: every item would be written to one file",
     ),
     spec(
         *("results to an object store", 'output: {objectStore: {url: "s3://results/"}}'),

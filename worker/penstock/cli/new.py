@@ -115,7 +115,9 @@ def validate(manifest: Manifest, changes: Set = None) -> None:
 
 async def _read(job: BatchJob, directory: Path, key: str | None) -> str:
     """Read the source as plan would, up to MOST_READ items; how many there are, in words."""
-    from penstock.local.figures import count, items
+    from penstock.export.destination import with_planned_paths
+    from penstock.local.figures import count
+    from penstock.local.figures import items as in_words
     from penstock.plan.probe import probed
     from penstock.sources.items import check_source, read_items
     from penstock.work.functions.check import check_function
@@ -127,7 +129,8 @@ async def _read(job: BatchJob, directory: Path, key: str | None) -> str:
     processor = build(job, api_key=key)
     number = bad = 0
     try:
-        read = probed(read_items(source, directory), processor)
+        items = with_planned_paths(read_items(source, directory), job, directory)
+        read = probed(items, processor)
         for item in _distinct(islice(read, MOST_READ), source.on_bad_record == "failItem"):
             number += 1
             bad += item.error is not None
@@ -136,7 +139,7 @@ async def _read(job: BatchJob, directory: Path, key: str | None) -> str:
         await processor.aclose()
     if not number:
         raise InputError.at("spec.source", "no items: the source is empty, or `where` drops all")
-    words = f"more than {items(number)}, looked no further" if more else items(number)
+    words = f"more than {in_words(number)}, looked no further" if more else in_words(number)
     return f"{words}, {count(bad)} of them cannot be read" if bad else words
 
 

@@ -5,11 +5,14 @@ Whoever runs a job knows no kinds of places, only a `Destination`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from penstock.export.per_item import planned
 from penstock.export.to_file import ToFile, input_test
+from penstock.export.to_folder import ToFolder
+from penstock.sources.items import Item
 from penstock.spec.job import BatchJob
 from penstock.store.db import Database
 from penstock.store.runs import Run
@@ -28,7 +31,7 @@ class Destination(Protocol):
         nothing there. Raises InputError."""
         ...
 
-    async def write(self, db: Database, run: Run, warn: Callable[[str], object]) -> int:
+    async def write(self, db: Database, run: Run, warn: Callable[[str], object], /) -> int:
         """Write a run's results; returns the number of rows. Doing it again replaces what was
         written before. warn: told what could not be held whole. Raises ExportError."""
         ...
@@ -36,7 +39,22 @@ class Destination(Protocol):
 
 def destination(job: BatchJob, directory: Path, option: Path | None = None) -> Destination | None:
     """`--output`, relative to here, else `spec.output`, relative to `directory`; else None."""
+    output = job.spec.output
+    if option is None and output is not None and output.per_item is not None:
+        folder = directory / output.file.path if output.file is not None else directory
+        return ToFolder(folder, output.per_item, input_test(job, directory))
     return file_destination(job, directory, option)
+
+
+def with_planned_paths(
+    items: Iterator[Item], job: BatchJob, directory: Path, option: Path | None = None
+) -> Iterator[Item]:
+    """The same items; where each gets a file of its own, InputError when two would get the same, as
+    far as that can be told before there are results."""
+    target = destination(job, directory, option)
+    if isinstance(target, ToFolder):
+        return planned(items, target.template, target.is_input_path)
+    return items
 
 
 def file_destination(job: BatchJob, directory: Path, option: Path | None = None) -> ToFile | None:

@@ -35,9 +35,7 @@ class Target:
         parent = self._path.parent
         self._made = [place for place in (parent, *parent.parents) if not place.exists()]
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            _sweep(parent)
-            self.folder, self._lock = _locked_folder(parent)
+            self.folder, self._lock = hidden_folder(parent)
         except OSError:
             self._remove_parents()
             raise
@@ -93,14 +91,19 @@ def check_place(path: Path, named_by: str = "") -> None:
 
 
 @contextlib.contextmanager
-def plain_words(path: Path) -> Iterator[None]:
-    """Turn an OSError from writing `path` into an ExportError that says what to do."""
+def plain_words(path: Path, whose: str = "") -> Iterator[None]:
+    """Turn an OSError from writing `path` into an ExportError that says what to do.
+
+    whose: what it is, when that is not plain, such as ` of item 7`.
+    """
     try:
         yield
     except OSError as error:
-        raise ExportError(f"cannot write {path}: {_reason(error)}") from error
+        raise ExportError(f"cannot write {path}{whose}: {_reason(error)}") from error
     except (ValueError, RecursionError) as error:
-        raise ExportError(f"cannot write {path}: a result has no form in it: {error}") from error
+        raise ExportError(
+            f"cannot write {path}{whose}: a result has no form in it: {error}"
+        ) from error
 
 
 def _reason(error: OSError) -> str:
@@ -120,6 +123,15 @@ def _refuse_special(path: Path) -> None:
         raise ExportError(f"cannot write {path}: it is a folder; name a file in it")
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise ExportError(f"cannot write {path}: it is a device or a pipe, not a file")
+
+
+def hidden_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder for what is being written, in a folder that is made when there is none, and the
+    descriptor whose lock says that somebody is at work. Removes those of the dead. Raises OSError.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(parent)
+    return _locked_folder(parent)
 
 
 def _locked_folder(parent: Path) -> tuple[Path, int]:

@@ -45,7 +45,7 @@ class ToFile:
         """Raises InputError: it cannot be written, has no known format, or is the input."""
         await asyncio.to_thread(self._check)
 
-    async def write(self, db: Database, run: Run, warn: Callable[[str], object]) -> int:
+    async def write(self, db: Database, run: Run, warn: Callable[[str], object], /) -> int:
         """Write all rows. The file is there whole or not at all. Raises ExportError."""
         return await export(db, run, self.path, self.format, warn=warn)
 

@@ -7,14 +7,13 @@ stays free and a cancelled export ends within one chunk with nothing left behind
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Protocol, TypeVar, cast, get_args
+from typing import IO, Protocol, cast, get_args
 
 from penstock.errors import ExportError, InputError
 from penstock.export.jsonl import JsonlWriter
@@ -22,11 +21,11 @@ from penstock.export.kinds import Kinds
 from penstock.export.rows import ExportRow, Layout, Survey
 from penstock.export.spool import Spool
 from penstock.export.target import Target, plain_words
+from penstock.export.threads import in_thread
 from penstock.spec.job import OutputFormat
 
 _log = logging.getLogger(__name__)
 _GATHER_ROWS = 200  # small chunks are put together: changing threads costs as much as ten rows
-T = TypeVar("T")
 
 
 class Writer(Protocol):
@@ -73,10 +72,10 @@ async def write_rows(
             if chosen == "xlsx":
                 _check_rows(survey.rows + len(chunk))
             with plain_words(path):
-                await _in_thread(partial(_keep, chunk, spool, survey))
+                await in_thread(partial(_keep, chunk, spool, survey))
         with plain_words(path):
             await _convert(chosen, target, spool, survey.layout(), warn)
-            await _in_thread(target.commit)
+            await in_thread(target.commit)
     return survey.rows
 
 
@@ -89,16 +88,16 @@ async def stream_jsonl(rows: AsyncIterator[Sequence[ExportRow]], stream: IO[byte
     """
     where = Path(tempfile.gettempdir())
     with plain_words(where):
-        spool = await _in_thread(Spool)
+        spool = await in_thread(Spool)
     try:
         survey = Survey()
         async for chunk in _gather(rows):
             with plain_words(where):
-                await _in_thread(partial(_keep, chunk, spool, survey))
+                await in_thread(partial(_keep, chunk, spool, survey))
         await _pass_on(spool, JsonlWriter(stream, survey.layout()).write)
-        await _in_thread(stream.flush)
+        await in_thread(stream.flush)
     finally:
-        await _in_thread(spool.close)
+        await in_thread(spool.close)
     return survey.rows
 
 
@@ -106,12 +105,12 @@ async def stream_jsonl(rows: AsyncIterator[Sequence[ExportRow]], stream: IO[byte
 async def _opened(path: Path) -> AsyncIterator[tuple[Target, Spool]]:
     with contextlib.ExitStack() as undo:
         with plain_words(path):
-            target = await _in_thread(partial(_open_target, path, undo))
-            spool = await _in_thread(partial(_open_spool, target, undo))
+            target = await in_thread(partial(_open_target, path, undo))
+            spool = await in_thread(partial(_open_spool, target, undo))
         try:
             yield target, spool
         finally:
-            await _in_thread(undo.close)
+            await in_thread(undo.close)
 
 
 def _open_target(path: Path, undo: contextlib.ExitStack) -> Target:
@@ -141,12 +140,12 @@ async def _convert(
     kinds = Kinds(len(layout.columns))
     if format == "parquet":
         await _pass_on(spool, lambda chunk: kinds.add(map(layout.cells, chunk)))
-    writer = await _in_thread(partial(_writer, format, target, layout, kinds, warn))
+    writer = await in_thread(partial(_writer, format, target, layout, kinds, warn))
     try:
         await _pass_on(spool, writer.write)
-        await _in_thread(writer.close)
+        await in_thread(writer.close)
     except BaseException:
-        await _in_thread(writer.abandon)
+        await in_thread(writer.abandon)
         raise
 
 
@@ -200,22 +199,9 @@ async def _pass_on(spool: Spool, consume: Callable[[list[ExportRow]], None]) -> 
             consume(chunk)
         return bool(chunk)
 
-    await _in_thread(spool.rewind)
-    while await _in_thread(step):
+    await in_thread(spool.rewind)
+    while await in_thread(step):
         pass
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Run blocking work. When cancelled, wait for it to end first: it holds open files."""
-    future = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        while not future.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([future])
-        future.exception()  # the cancellation is what is told, not what the work said meanwhile
-        raise
 
 
 __all__ = ["ExportError", "ExportRow", "format_of", "stream_jsonl", "write_rows"]

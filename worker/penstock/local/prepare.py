@@ -10,6 +10,7 @@ from typing import Any
 
 from penstock import jsons
 from penstock.errors import AlreadyRunning, InputError
+from penstock.export.destination import with_planned_paths
 from penstock.local import identity
 from penstock.local.options import Options, View
 from penstock.plan import decide, planner
@@ -80,7 +81,9 @@ async def prepare(
                 if chosen.previous is not None:  # its partition; its rows are gone
                     await housekeeping.forget(db, chosen.previous.id)
                 assert chosen.processor is not None
-                plan = await _plan(db, job, manifest, run, chosen.processor, request, view)
+                plan = await _plan(
+                    db, job, manifest, run, chosen.processor, request, view, options.output
+                )
         return Prepared(await runs.get(db, run.id), plan)
 
 
@@ -202,13 +205,15 @@ async def _plan(
     processor: Processor,
     request: planner.PlanRequest,
     view: View,
+    output: Path | None,
 ) -> PlanSummary:
     source, directory = job.spec.source, base(manifest)
+    items = with_planned_paths(read_items(source, directory), job, directory, output)
     return await planner.plan(
         db,
         run,
         request,
-        probed(read_items(source, directory), processor),
+        probed(items, processor),
         view.planning,
         again=lambda: read_items(source, directory),
     )

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from penstock import jsons
 from penstock.errors import InputError
-from penstock.export.destination import destination
+from penstock.export.destination import destination, with_planned_paths
 from penstock.plan import planner
 from penstock.plan.probe import probed
 from penstock.plan.summary import PlanSummary
@@ -85,12 +85,13 @@ async def _store(db: Database, run: Run, environ: Mapping[str, str]) -> PlanSumm
     await apart(lambda: check_source(source, directory))
     # No call is made here, so the key stays with the workers.
     processor = build(job, api_key=None)
+    items = with_planned_paths(read_items(source, directory), job, directory)
     try:
         return await planner.plan(
             db,
             run,
             request,
-            probed(read_items(source, directory), processor),
+            probed(items, processor),
             lambda count: log.info("%d items read", count),
             again=lambda: read_items(source, directory),
             keep=True,

@@ -17,14 +17,23 @@ class FileOutput(Model):
 
     path: str = Field(
         min_length=1,
-        description="Path of the file, relative to the manifest; on a cluster, on a volume.",
+        description=(
+            "Path of the file, relative to the manifest; on a cluster, on a volume. With `perItem` "
+            "the folder of the files."
+        ),
     )
 
 
 class ObjectStoreOutput(Model):
     """An object store."""
 
-    url: str = Field(min_length=1, description="Address of the object or prefix to write to.")
+    url: str = Field(
+        min_length=1,
+        description=(
+            "Address of the object to write, `s3://bucket/results.parquet`; with `perItem` the "
+            "prefix of the objects, `s3://bucket/results/`."
+        ),
+    )
     secret_ref: SecretRef | None = Field(
         default=None, description="Secret with the credentials of the store."
     )
@@ -44,7 +53,7 @@ class PostgresOutput(Model):
 
 
 class Output(Model):
-    """Where results are written: exactly one of file, objectStore or postgres."""
+    """Where results are written: exactly one of file, objectStore or postgres, or perItem."""
 
     file: FileOutput | None = Field(default=None, description="Write a file.")
     object_store: ObjectStoreOutput | None = Field(
@@ -56,5 +65,10 @@ class Output(Model):
     )
     per_item: str | None = Field(
         default=None,
-        description="Write one file an item: a template of its path, `out/{{ id }}.txt`.",
+        description=(
+            "Write one file an item instead, for each that has a result: a template of its path "
+            "such as `out/{{ id }}.txt`, with `id`, `item`, `position` and `output`. Below "
+            "`file.path`, the prefix `objectStore.url`, or the manifest's folder. A text is "
+            "written as it is, anything else as JSON."
+        ),
     )

@@ -19,7 +19,6 @@ NOT_YET: tuple[tuple[str, Any, str], ...] = (
     ("spec.processor.stages", None, "stages"),
     ("spec.output.objectStore", None, "results to an object store"),
     ("spec.output.postgres", None, "results to a table"),
-    ("spec.output.perItem", None, "one file an item"),
     ("spec.budget", None, "budgets"),
 )
 

@@ -14,6 +14,7 @@ from penstock.spec.template import Expression, JsonTemplate, Template
 
 _ITEM = frozenset({"item"})
 _SINGLE = frozenset({"item", "id", "position"})
+_RESULT = frozenset({"item", "id", "position", "output"})
 _SEVERAL = frozenset({"items"})
 
 
@@ -52,6 +53,9 @@ def uses(job: BatchJob) -> Iterator[Use]:
                 yield Use(f"{where}.input", called.input, _SINGLE)
     if processor.http is not None:
         yield from _http(processor.http, job.spec.batching.max_items_per_request)
+    output = job.spec.output
+    if output is not None and output.per_item is not None:
+        yield Use("spec.output.perItem", output.per_item, _RESULT)
 
 
 def template_mistakes(job: BatchJob) -> Iterator[Mistake]:

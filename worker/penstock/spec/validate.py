@@ -10,13 +10,14 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from penstock.errors import Mistake
+from penstock.errors import InputError, Mistake
 from penstock.spec.check_processor import (
     header_mistakes,
     jmespath_mistake,
     processor_mistakes,
     url_mistake,
 )
+from penstock.spec.item_path import item_path_mistakes
 from penstock.spec.job import BatchJob, BatchJobSpec, Metadata
 from penstock.spec.names import (
     LONGEST_JOB_NAME,
@@ -119,6 +120,20 @@ def _http_source(http: HttpSource, where: str) -> Iterator[Mistake]:
             yield from jmespath_mistake(path, f"{where}.{field}")
 
 
+def _per_item(output: Output, template: str) -> Iterator[Mistake]:
+    if output.file is not None and output.object_store is not None:
+        yield from _exactly_one(output, OUTPUTS, "spec.output")
+    if output.postgres is not None:
+        yield Mistake("spec.output.perItem", "writes files; results in a table are rows of it")
+    if output.format is not None:
+        message = "each file holds one output: text as it is, anything else as JSON"
+        yield Mistake("spec.output.format", f"does not go with perItem: {message}")
+    try:
+        yield from item_path_mistakes(template)
+    except InputError:
+        return  # told with all other templates that do not parse
+
+
 def _is_text_encoding(name: str) -> bool:
     try:
         # Some codecs turn bytes into bytes; `_is_text_encoding` is how Python itself tells.
@@ -147,8 +162,10 @@ def _bounds(spec: BatchJobSpec) -> Iterator[Mistake]:
 def _output(output: Output | None) -> Iterator[Mistake]:
     if output is None:
         return
-    if output.per_item is None:
-        yield from _exactly_one(output, OUTPUTS, "spec.output")
+    if output.per_item is not None:
+        yield from _per_item(output, output.per_item)
+        return
+    yield from _exactly_one(output, OUTPUTS, "spec.output")
     if output.file is None:
         return
     where, path = "spec.output.file.path", output.file.path
