@@ -28,9 +28,7 @@ def convert(item: dict[str, Any]) -> str:
 async def fetch_and_convert(item: dict[str, Any], ctx: Context, server: str) -> str:
     """The same of a document on a server: waiting here, parsing in a process."""
     answer = await ctx.http.get(f"{server}/{item['name']}")
-    if answer.status_code == 404:
-        raise Permanent(f"the server has no {item['name']}")  # asking again would not help
-    answer.raise_for_status()
+    answer.raise_for_status()  # a 404 fails the item, a 503 is tried again
     text: str = await ctx.process(text_of, item["name"], answer.content)
     return text
 

@@ -13,6 +13,9 @@ from penstock.spec.source import Source
 
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 ITEMS = {
+    "document-conversion": 30,
+    "document-conversion-hybrid": 30,
+    "embeddings-in-process": 100,
     "movie-embeddings": 100,
     "movie-embeddings-openai": 100,
     "product-metafields": 201,
