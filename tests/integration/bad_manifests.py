@@ -308,8 +308,8 @@ LATER = [
         "job.yaml:12 spec.output.objectStore: not supported yet",
     ),
     spec(
-        *("results to a table", "output: {postgres: {table: results}}"),
-        "job.yaml:12 spec.output.postgres: not supported yet",
+        *("results to a table of no database", "output: {postgres: {table: results}}"),
+        "spec.output.postgres.secretRef: no database: set the variable PENSTOCK_OUTPUT_DATABASE_",
     ),
 ]
 MANIFESTS: list[Case] = [*SHAPE, *YAML, *EXPRESSIONS, *PROCESSORS, *OUTPUTS, *LATER]

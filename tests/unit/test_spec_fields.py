@@ -37,6 +37,8 @@ HONOURED = {
     *("price.inputPerMillion", "price.outputPerMillion"),
     *("source.http.url", "source.http.headers", "source.http.itemsPath", "source.http.nextPath"),
     *("source.postgres.query", "source.postgres.secretRef.name", "source.postgres.secretRef.key"),
+    *("output.postgres.table", "output.postgres.key", "output.postgres.skipWhere"),
+    *("output.postgres.secretRef.name", "output.postgres.secretRef.key"),
     *("suspend", "redrive", "rerun", "deletionPolicy", "activeDeadlineSeconds"),
 }  # fmt: skip
 ON_A_CLUSTER = {

@@ -238,7 +238,6 @@ NOT_YET = [
     ("processor.python={entrypoint: 'a:b'}", "spec.processor.python"),
     ("processor.stages=[]", "spec.processor.stages"),
     ("output.objectStore={url: 's3://b/x'}", "spec.output.objectStore"),
-    ("output.postgres={table: t}", "spec.output.postgres"),
     ("output.perItem=out/{{ id }}.txt", "spec.output.perItem"),
     ("budget.maxTokens=10", "spec.budget"),
 ]

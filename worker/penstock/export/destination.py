@@ -5,13 +5,16 @@ Whoever runs a job knows no kinds of places, only a `Destination`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
 from penstock.export.per_item import planned
 from penstock.export.to_file import ToFile, input_test
 from penstock.export.to_folder import ToFolder
+from penstock.export.to_table import Kept, ToTable
 from penstock.sources.items import Item
 from penstock.spec.job import BatchJob
 from penstock.store.db import Database
@@ -40,6 +43,8 @@ class Destination(Protocol):
 def destination(job: BatchJob, directory: Path, option: Path | None = None) -> Destination | None:
     """`--output`, relative to here, else `spec.output`, relative to `directory`; else None."""
     output = job.spec.output
+    if option is None and output is not None and output.postgres is not None:
+        return ToTable(job, output.postgres, directory, os.environ)
     if option is None and output is not None and output.per_item is not None:
         folder = directory / output.file.path if output.file is not None else directory
         return ToFolder(folder, output.per_item, input_test(job, directory))
@@ -55,6 +60,20 @@ def with_planned_paths(
     if isinstance(target, ToFolder):
         return planned(items, target.template, target.is_input_path)
     return items
+
+
+@asynccontextmanager
+async def kept_there(
+    job: BatchJob, directory: Path, option: Path | None = None
+) -> AsyncIterator[Kept | None]:
+    """Tells which items need not be done since their results are where they are to go already; None
+    when that is not asked for. Raises InputError."""
+    target = destination(job, directory, option)
+    if isinstance(target, ToTable):
+        async with target.keeping() as kept:
+            yield kept
+    else:
+        yield None
 
 
 def file_destination(job: BatchJob, directory: Path, option: Path | None = None) -> ToFile | None:

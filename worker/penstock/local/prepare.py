@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock import jsons
 from penstock.errors import AlreadyRunning, InputError
-from penstock.export.destination import with_planned_paths
+from penstock.export.destination import kept_there, with_planned_paths
 from penstock.local import identity
 from penstock.local.options import Options, View
 from penstock.plan import decide, planner
@@ -209,14 +209,16 @@ async def _plan(
 ) -> PlanSummary:
     source, directory = job.spec.source, base(manifest)
     items = with_planned_paths(read_items(source, directory), job, directory, output)
-    return await planner.plan(
-        db,
-        run,
-        request,
-        probed(items, processor),
-        view.planning,
-        again=lambda: read_items(source, directory),
-    )
+    async with kept_there(job, directory, output) as kept:
+        return await planner.plan(
+            db,
+            run,
+            request,
+            probed(items, processor),
+            view.planning,
+            again=lambda: read_items(source, directory),
+            kept=None if run.existing == "force" else kept,
+        )
 
 
 def _resumed(run: Run, done: int) -> PlanSummary:

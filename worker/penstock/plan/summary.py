@@ -10,8 +10,8 @@ class PlanSummary:
     """Counts of items, by what the result set already knows of them.
 
     new: never succeeded or failed before. changed: succeeded before, with other content or another
-    processor. failed_before: runs again. unchanged: succeeded before, or in the table that results go
-    to already; will be skipped. bad: records that cannot be read, kept in their place as failed.
+    processor. failed_before: runs again. unchanged: succeeded before, or in the table already that
+    results go to; will be skipped. bad: records that cannot be read, kept in their place as failed.
     resumed: an interrupted run goes on. run: its number, counted from 1 within the job.
     """
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from penstock import jsons
 from penstock.errors import InputError
-from penstock.export.destination import destination, with_planned_paths
+from penstock.export.destination import destination, kept_there, with_planned_paths
 from penstock.plan import planner
 from penstock.plan.probe import probed
 from penstock.plan.summary import PlanSummary
@@ -87,15 +87,17 @@ async def _store(db: Database, run: Run, environ: Mapping[str, str]) -> PlanSumm
     processor = build(job, api_key=None)
     items = with_planned_paths(read_items(source, directory), job, directory)
     try:
-        return await planner.plan(
-            db,
-            run,
-            request,
-            probed(items, processor),
-            lambda count: log.info("%d items read", count),
-            again=lambda: read_items(source, directory),
-            keep=True,
-        )
+        async with kept_there(job, directory) as kept:
+            return await planner.plan(
+                db,
+                run,
+                request,
+                probed(items, processor),
+                lambda count: log.info("%d items read", count),
+                again=lambda: read_items(source, directory),
+                keep=True,
+                kept=None if run.existing == "force" else kept,
+            )
     finally:
         await processor.aclose()
 

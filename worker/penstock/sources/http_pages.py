@@ -204,7 +204,8 @@ class _Pages:
                         url = following
                         continue
                 body = await self._body(response)
-                link = response.links.get("next", {}).get("url")
+                told = response.links.get("next")
+                link = None if told is None else told.get("url")
                 lowered = {name.lower(): value for name, value in response.headers.items()}
                 return response.status, lowered, body, link if isinstance(link, URL) else None
         raise AssertionError("the last redirect is an answer")

@@ -42,13 +42,31 @@ class ObjectStoreOutput(Model):
 class PostgresOutput(Model):
     """A table in a PostgreSQL database."""
 
-    table: str = Field(min_length=1, description="Table to write to.")
-    key: str | None = Field(default=None, description="Column that identifies a row.")
+    table: str = Field(
+        min_length=1, description='Table to write to, as in SQL: `movies`, `shop."Movies"`.'
+    )
+    key: str | None = Field(
+        default=None,
+        description=(
+            "Column that identifies a row, with a unique index on it. It is filled from the item's "
+            "field of that name, else from the item ID. Default: the primary key."
+        ),
+    )
     skip_where: str | None = Field(
-        default=None, description="Condition on rows of the table whose items are not run."
+        default=None,
+        min_length=1,
+        description=(
+            "Condition on rows of the table, such as `embedding IS NOT NULL`: items whose row "
+            "meets it are skipped, and the row is left alone. Not with `existing: force`."
+        ),
     )
     secret_ref: SecretRef | None = Field(
-        default=None, description="Secret with the address of the database."
+        default=None,
+        description=(
+            "Secret with the address of the database, postgresql://…, under the key `url` or "
+            "another one. On this machine a variable stands for it, for the name `shop` "
+            "PENSTOCK_SECRET_SHOP_URL; without secretRef it is PENSTOCK_OUTPUT_DATABASE_URL."
+        ),
     )
 
 

@@ -18,7 +18,6 @@ NOT_YET: tuple[tuple[str, Any, str], ...] = (
     ("spec.source.objectStore", None, "items from an object store"),
     ("spec.processor.stages", None, "stages"),
     ("spec.output.objectStore", None, "results to an object store"),
-    ("spec.output.postgres", None, "results to a table"),
     ("spec.budget", None, "budgets"),
 )
 

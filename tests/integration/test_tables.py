@@ -1,0 +1,147 @@
+"""From a user's tables and back: items by a query, results by key, on the real engine and server."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from typer.testing import Result
+
+from tests.integration.command_support import Home, Provider, home, only_object, penstock, provider
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """The database of these tests, Penstock's own and the users' alike."""
+    with home(tmp_path_factory.mktemp("tables") / "data") as database:
+        database.execute("CREATE EXTENSION vector")
+        yield database
+
+
+@pytest.fixture
+def server() -> Iterator[Provider]:
+    """A provider that takes everything but poison."""
+    with provider() as server:
+        yield server
+
+
+@dataclass
+class Shop:
+    """A schema with a user's tables, and jobs on them."""
+
+    dsn: str
+    schema: str
+    folder: Path
+    server: Provider
+
+    def sql(self, statement: str, *arguments: Any) -> list[dict[str, Any]]:
+        """Run a statement; its rows."""
+
+        async def run() -> list[dict[str, Any]]:
+            connection = await asyncpg.connect(
+                self.dsn, server_settings={"search_path": f"{self.schema},public"}
+            )
+            try:
+                return [dict(row) for row in await connection.fetch(statement, *arguments)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
+    def write(self, source: str, processor: str, output: str, more: str = "") -> None:
+        """The job's manifest."""
+        (self.folder / "job.yaml").write_text(
+            "apiVersion: penstock.dev/v1alpha1\n"
+            "kind: BatchJob\n"
+            f"metadata: {{name: job-{self.schema}}}\n"
+            "spec:\n"
+            f"  source: {source}\n"
+            f"  processor: {processor}\n"
+            f"  output: {{postgres: {output}}}\n{more}"
+        )
+
+    def embed(self, skip_where: str = "", query: str = "SELECT id, title FROM movies") -> None:
+        """The job that embeds movies."""
+        skip = f', skipWhere: "{skip_where}"' if skip_where else ""
+        self.write(
+            f'{{postgres: {{query: "{query} ORDER BY id", secretRef: {{name: shop}}}}, idField: id}}',
+            f'{{ollama: {{baseURL: "{self.server.url}", model: m, input: "{{{{ item.title }}}}"}}}}',
+            f"{{table: movies, key: id, secretRef: {{name: shop}}{skip}}}",
+        )
+
+    def answer(self, source: str, output: str, item: str = '"{{ item.text }}"') -> None:
+        """A job whose server answers with what it was sent."""
+        self.write(
+            source, f'{{http: {{url: "{self.server.url}/items", body: {{text: {item}}}}}}}', output
+        )
+
+    def run(self, *options: str, code: int = 0) -> Result:
+        """Run the job; it has to end with this code."""
+        answer = penstock(
+            "run", self.folder / "job.yaml", "--database", self.dsn, "--json", *options
+        )
+        assert answer.exit_code == code, answer.output
+        return answer
+
+    def counts(self, *options: str, code: int = 0) -> tuple[int, int, int]:
+        """How many a run left succeeded, skipped and failed."""
+        told = only_object(self.run(*options, code=code).stdout)
+        return told["succeeded"], told["skipped"], told["failed"]
+
+
+@pytest.fixture
+def shop(
+    database: Home, server: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    """A schema of this test's own."""
+    schema = f"s{uuid.uuid4().hex[:12]}"
+    database.execute(f"CREATE SCHEMA {schema}")
+    address = f"{database.dsn}{'&' if '?' in database.dsn else '?'}options=-csearch_path%3D{schema}"
+    monkeypatch.setenv("PENSTOCK_SECRET_SHOP_URL", f"{address},public")
+    yield Shop(database.dsn, schema, tmp_path, server)
+    database.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+def movies(shop: Shop, count: int, embedded: int) -> None:
+    """The table of the movies, the first few with a vector already."""
+    shop.sql(
+        "CREATE TABLE movies (id int PRIMARY KEY, title text NOT NULL, year int NOT NULL,"
+        " embedding vector, seen timestamptz)"
+    )
+    shop.sql(
+        "INSERT INTO movies SELECT n, 'Movie ' || n, 1900 + n,"
+        " CASE WHEN n <= $2 THEN '[9,9]'::vector END, '2024-01-01' FROM generate_series(1, $1) n",
+        *(count, embedded),
+    )
+
+
+def test_movies_without_a_vector_get_one(shop: Shop) -> None:
+    movies(shop, 100, 45)
+    shop.embed(skip_where="embedding IS NOT NULL")
+    assert shop.counts() == (55, 45, 0)
+    assert shop.server.served == 55
+    dimensions = "SELECT vector_dims(embedding) AS n, count(*) FROM movies GROUP BY 1 ORDER BY 1"
+    (old, new) = shop.sql(dimensions)
+    assert old == {"n": 2, "count": 45}
+    assert new["count"] == 55
+    others = shop.sql(
+        "SELECT count(*) AS n FROM movies WHERE title = 'Movie ' || id AND year = 1900 + id"
+    )
+    assert others[0]["n"] == 100
+
+    assert shop.counts() == (0, 100, 0)
+    assert shop.server.served == 55
+
+    shop.sql("UPDATE movies SET embedding = NULL WHERE id = 100")  # its result is still known
+    assert shop.counts() == (0, 100, 0)
+    assert not shop.sql("SELECT id FROM movies WHERE embedding IS NULL")
+    assert shop.sql(dimensions)[0] == {"n": 2, "count": 45}
+
+    assert shop.counts("--limit", "7", "--force") == (7, 0, 0)
+    assert shop.sql(dimensions)[0] == {"n": 2, "count": 38}

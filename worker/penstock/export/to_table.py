@@ -1,0 +1,217 @@
+"""Results in a table of a user's PostgreSQL database: one row an item, found by its key.
+
+Only items that succeeded are written, in this run or an earlier one; those that were skipped
+because the table has them (`skipWhere`) are left alone. A row that is there is updated, another is
+added: writing again changes nothing more, so an export that died half way simply runs again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from penstock import jsons
+from penstock.errors import ExportError, InputError
+from penstock.export.cells import as_text, key_of, readable, record, unplaced
+from penstock.export.fit import check_musts, check_place
+from penstock.export.table import FIELD, Table, check_skip_where, kept_query, look
+from penstock.postgres import explain, place
+from penstock.sources.drawn import apart
+from penstock.sources.items import Item, read_items
+from penstock.sources.user_database import close, connect, hidden, plain_words, said
+from penstock.spec.job import BatchJob
+from penstock.spec.output import PostgresOutput
+from penstock.spec.secrets import database_url
+from penstock.store import results
+from penstock.store.db import Database
+from penstock.store.results import StoredRow
+from penstock.store.runs import Run
+
+BATCH_ROWS, BATCH_BYTES = 2_000, 4_000_000
+_SHOWN = 5
+_LONGEST = 300
+_DONE = ("succeeded", "skipped")
+_OF_A_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""What the values of single rows are refused for; anything else concerns all of them."""
+
+Row = tuple[str, dict[str, str | None]]
+"""An item's ID and the columns it fills."""
+
+Kept = Callable[[Sequence[tuple[str, str]]], Awaitable[set[int]]]
+"""Of items (ID, payload) those that the table has already: their places in the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToTable:
+    """A table to write to. directory: the folder of the manifest."""
+
+    job: BatchJob
+    output: PostgresOutput
+    directory: Path
+    environ: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The table and its database."""
+        try:
+            return f"table {self.output.table} in {place(self._address())}"
+        except InputError:
+            return f"table {self.output.table}"
+
+    async def check(self) -> None:
+        """Look at the table; changes nothing. Raises InputError with what to do."""
+        async with self._open() as (connection, table):
+            await check_skip_where(connection, self.output, table, self._address())
+            check_place(self.job.spec.processor, table)
+            has_rows = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table.name})")
+        if not has_rows and any(column.must for column in table.columns.values()):
+            first = await apart(self._first_item)
+            if first is not None:
+                check_musts(self.job.spec.processor, table, jsons.loads(first.payload))
+
+    async def write(self, db: Database, run: Run, warn: Callable[[str], object]) -> int:
+        """Write what succeeded; returns how many rows. Rows of which a value does not fit are left
+        out, and told at the end. Raises ExportError."""
+        try:
+            async with self._open() as (connection, table):
+                writing = _Writing(connection, table, self._address())
+                async for chunk in results.rows(db, run):
+                    await writing.add(chunk)
+                await writing.flush()
+        except InputError as error:
+            raise ExportError(f"cannot write to the table: {error}") from error
+        for message in writing.remarks():
+            warn(message)
+        writing.refuse()
+        return writing.written
+
+    @asynccontextmanager
+    async def keeping(self) -> AsyncIterator[Kept | None]:
+        """Tells which items the table has already, as `skipWhere` puts it; None without that."""
+        condition = self.output.skip_where
+        if condition is None:
+            yield None
+            return
+        async with self._open() as (connection, table):
+            query, key = kept_query(table, condition), table.key
+
+            async def kept(items: Sequence[tuple[str, str]]) -> set[int]:
+                keys = [key_of(jsons.loads(item), item_id, key.name) for item_id, item in items]
+                texts = [readable(as_text(value, key), key) for value in keys]
+                with plain_words(self._address(), f"{FIELD}.skipWhere"):
+                    async with connection.transaction(readonly=True):
+                        rows = await connection.fetch(query, texts)
+                return {row[0] - 1 for row in rows}
+
+            yield kept
+
+    def _address(self) -> str:
+        return database_url(self.output.secret_ref, "output", self.environ)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[tuple[asyncpg.Connection, Table]]:
+        address = self._address()
+        connection = await connect(address, f"{FIELD}.secretRef", name="penstock-output")
+        try:
+            yield connection, await look(connection, self.output, address)
+        finally:
+            await close(connection)
+
+    def _first_item(self) -> Item | None:
+        with suppress(InputError):  # planning says what is wrong with the source
+            return next(read_items(self.job.spec.source, self.directory), None)
+        return None
+
+
+class _Writing:
+    """Results on their way into a table, batch by batch."""
+
+    def __init__(self, connection: asyncpg.Connection, table: Table, address: str) -> None:
+        self.written = 0
+        self._connection, self._table, self._address = connection, table, address
+        self._rows: list[Row] = []
+        self._size = 0
+        self._unplaced: Counter[str] = Counter()
+        self._again = 0
+        self._refused = 0
+        self._reasons: list[str] = []
+
+    async def add(self, chunk: Sequence[StoredRow]) -> None:
+        """Take what succeeded, and write when there is enough of it."""
+        for stored in chunk:
+            if stored.kept or stored.output is None or stored.status not in _DONE:
+                continue
+            output = jsons.loads(stored.output)
+            self._unplaced.update(unplaced(output, self._table.columns))
+            filled = record(
+                self._table.columns,
+                self._table.key.name,
+                position=stored.position,
+                item_id=stored.item_id,
+                attempts=stored.attempts,
+                item=jsons.loads(stored.payload),
+                output=output,
+            )
+            self._rows.append((stored.item_id, filled))
+            self._size += len(stored.payload) + len(stored.output)
+            if len(self._rows) == BATCH_ROWS or self._size > BATCH_BYTES:
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Write what was taken: rows that fill the same columns in one statement."""
+        last = {row[1][self._table.key.name]: row for row in self._rows}
+        self._again += len(self._rows) - len(last)  # one statement cannot write a row twice
+        self._rows, self._size = [], 0
+        alike: dict[tuple[str, ...], list[Row]] = {}
+        for row in last.values():
+            alike.setdefault(tuple(row[1]), []).append(row)
+        for names, rows in alike.items():
+            await self._put(self._table.upsert(names), names, rows)
+
+    def remarks(self) -> Iterator[str]:
+        """What was not written, though nothing is wrong with it."""
+        if self._unplaced:
+            names = ", ".join(name for name, _ in self._unplaced.most_common(_SHOWN))
+            yield f"{self._table.name} has no column for {names} of the results: left out"
+        if self._again:
+            yield f"{self._again:,} results have the key of a later one, which was written"
+
+    def refuse(self) -> None:
+        """Raise ExportError when the table would not take some rows."""
+        if self._refused:
+            shown = "; ".join(self._reasons)
+            more = f"; and {self._refused - _SHOWN:,} more" if self._refused > _SHOWN else ""
+            raise ExportError(
+                f"{self._refused:,} results do not fit {self._table.name}, the other"
+                f" {self.written:,} are written: {shown}{more}"
+            )
+
+    async def _put(self, sql: str, names: Sequence[str], rows: Sequence[Row]) -> None:
+        columns = [[filled[name] for _, filled in rows] for name in names]
+        try:
+            await self._connection.execute(sql, *columns)
+            self.written += len(rows)
+        except _OF_A_ROW as error:
+            if len(rows) == 1:
+                self._refuse(rows[0][0], error)
+                return
+            middle = len(rows) // 2
+            await self._put(sql, names, rows[:middle])
+            await self._put(sql, names, rows[middle:])
+        except asyncpg.PostgresError as error:
+            why = hidden(said(error), self._address)
+            raise ExportError(f"cannot write to {self._table.name}: {why}") from error
+        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            why = hidden(explain(self._address, error), self._address)
+            raise ExportError(f"cannot write to {self._table.name}: {why}") from error
+
+    def _refuse(self, item_id: str, error: Exception) -> None:
+        self._refused += 1
+        if self._refused <= _SHOWN:
+            why = said(error) if isinstance(error, asyncpg.PostgresError) else str(error)
+            self._reasons.append(f"{item_id!r}: {why[:_LONGEST]}")
