@@ -22,12 +22,14 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """The bounds a job sets. Concurrency: calls in flight of one worker. Rates are a second, over
-    all workers; None when unknown (they are learned)."""
+    all workers; None when unknown (they are learned). fixed_by: why concurrency is fixed, where it
+    is not the manifest that says so."""
 
     min_concurrency: int
     max_concurrency: int
     requests_per_second: float | None = None
     tokens_per_second: float | None = None
+    fixed_by: str = ""
 
     @property
     def fixed(self) -> bool:

@@ -59,7 +59,7 @@ def calls(bounds: Bounds, allowed: int, known: str) -> str:
     """allowed: calls that this worker may have in flight; known: what is known of the knee."""
     most = bounds.max_concurrency
     if bounds.fixed:
-        return f"scaling.concurrency: fixed at {most} in flight in a worker"
+        return bounds.fixed_by or f"scaling.concurrency: fixed at {most} in flight in a worker"
     if allowed >= most:
         return f"scaling.concurrency.max: {most} in flight in a worker, more may be quicker"
     return known or "looking for the knee"

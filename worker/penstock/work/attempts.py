@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -55,6 +56,7 @@ class Attempts:
         self._refused_since = 0.0
         self._away_since: float | None = None
         self._running: dict[asyncio.Task[None], Sequence[WorkItem]] = {}
+        self._dropped: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()
         self._settled: dict[int, tuple[int, asyncio.Future[None]]] = {}
 
     def tokens(self, group: Sequence[WorkItem]) -> int:
@@ -88,7 +90,7 @@ class Attempts:
         shards goes on for their sake."""
         for task, group in self._running.items():
             if all(item.shard == shard for item in group):
-                task.cancel()
+                self._drop(task)
         for position, (held, future) in list(self._settled.items()):
             if held == shard:
                 del self._settled[position]
@@ -105,8 +107,12 @@ class Attempts:
         impatient.cancel()
         left = list(self._running)
         for task in left:
-            task.cancel()
+            self._drop(task)
         await asyncio.gather(*left, return_exceptions=True)
+
+    def _drop(self, task: asyncio.Task[None]) -> None:
+        self._dropped.add(task)
+        task.cancel()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
@@ -138,8 +144,17 @@ class Attempts:
         self._wake()
 
     async def _call(self, group: Sequence[WorkItem]) -> CallResult:
+        task = asyncio.current_task()
         try:
             return await self._processor.call(group)
+        except asyncio.CancelledError:
+            if task is None or task in self._dropped:
+                raise
+            # Nobody here did: code that the call ran into has. Its items must not be lost by that.
+            while task.uncancel():
+                pass
+            failure = failures.dropped("the call was cancelled from inside")
+            return CallResult([failure] * len(group), failure=failure, sent=False)
         except Exception as bug:
             log.exception("a call failed in a way that was not foreseen")
             reason = f"internal error: {type(bug).__name__}"

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 DRAIN_SECONDS = 10.0
 """How long calls in flight may take to end once the worker is asked to stop."""
 PAUSE_LOOK = 1.0
+PROCESSES = "processes: each of them works all the time, more cores may be quicker"
 
 HURRY = signal.SIGUSR1
 """Drops the calls in flight of a worker that drains. A signal of its own: two SIGTERMs in quick
@@ -226,6 +227,7 @@ def _bounds(job: BatchJob, processor: Processor) -> Bounds:
     return Bounds(
         min_concurrency=processor.at_once or concurrency.min,
         max_concurrency=processor.at_once or concurrency.max,
+        fixed_by=PROCESSES if processor.at_once else "",
         requests_per_second=limit.requests_per_minute and limit.requests_per_minute / 60,
         tokens_per_second=limit.tokens_per_minute and limit.tokens_per_minute / 60,
     )

@@ -25,6 +25,7 @@ class Stall(StrEnum):
     CHECKPOINT = "checkpoint"  # results not yet written
     ITEMS = "items"  # the database hands them over
     RETRIES = "retries"  # calls that failed wait before they are made again
+    BLOCKED = "blocked"  # a function keeps the event loop from turning
     LEFT = "left"  # nothing to send is left, only answers are to come
 
 
@@ -33,6 +34,7 @@ IN_WORDS: dict[str, str] = {
     Stall.CHECKPOINT: "checkpoints: results come faster than the database writes them",
     Stall.ITEMS: "the database: items come slower than they could be sent",
     Stall.RETRIES: "only calls that failed are left, each waits before it is made again",
+    Stall.BLOCKED: "{} blocks the event loop: use mode: process, or ctx.process for that part",
     Stall.LEFT: "too few items are left to keep more calls in flight",
 }
 _PROVIDER = (Hold.CALLS, Stall.LEFT)
@@ -85,9 +87,11 @@ class WorkerStats:
         rate: float | None,
         waits: Hold,
         explain: Callable[[Hold], str],
+        blocked: tuple[str, float] | None = None,
     ) -> dict[str, Any]:
         """The row's JSON. waits: what a call that may be waiting now waits for. explain: says in
-        plain words what is behind a `Hold` now."""
+        plain words what is behind a `Hold` now. blocked: which function keeps the event loop from
+        turning, and for how many seconds it did."""
         return {
             "pid": os.getpid(),
             "requests": sum(self.outcomes.values()),
@@ -98,7 +102,7 @@ class WorkerStats:
             "inFlight": in_flight,
             "peakInFlight": self.peak_in_flight,
             "concurrency": concurrency,
-            "heldBack": self._holds(waits, explain),
+            "heldBack": self._holds(waits, explain, blocked),
             "held": {reason: list(told) for reason, told in self._held.items()},
             "requestsPerSecond": rate,
             "providerSeconds": self._sum(_PROVIDER),
@@ -108,16 +112,21 @@ class WorkerStats:
             "answerSeconds": self.answer_seconds,
         }
 
-    def _holds(self, waits: Hold, explain: Callable[[Hold], str]) -> str:
+    def _holds(
+        self, waits: Hold, explain: Callable[[Hold], str], blocked: tuple[str, float] | None
+    ) -> str:
         """What holds the speed back now; notes how long each thing did so far, and its words. Empty
         for a worker that mostly rests: those that do it all know what holds them back."""
         known = 0.0
-        for reason, seconds in {**self.waiting, CPU: time.process_time() - self._cpu}.items():
+        name, stood = blocked or ("", 0.0)
+        computed = max(0.0, time.process_time() - self._cpu - stood)
+        for reason, seconds in {**self.waiting, CPU: computed, Stall.BLOCKED: stood}.items():
             new = seconds - self._held.get(reason, (0.0, ""))[0]
             known += new
             self._recent[reason] = RECENT * self._recent[reason] + new
             if new > 0:
-                self._held[reason] = seconds, IN_WORDS.get(reason) or explain(Hold(reason))
+                words = IN_WORDS.get(reason) or explain(Hold(reason))
+                self._held[reason] = seconds, words.replace("{}", name)
         looked, self._looked = self._looked, time.monotonic()
         if (self._looked - looked) / 2 > known:  # a wait that has not ended is of no sum yet
             return explain(waits) if waits is not Hold.REST else ""

@@ -132,8 +132,8 @@ class Processor(Protocol):
         """
         ...
 
-    def told(self) -> Mapping[str, Any]:
-        """What the worker's row says of it, beside the totals."""
+    def blocked(self) -> tuple[str, float] | None:
+        """The function that kept the event loop from turning longest, and for how many seconds."""
         ...
 
     def cost(self, items: Sequence[WorkItem]) -> Cost:

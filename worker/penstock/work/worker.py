@@ -301,16 +301,14 @@ class Worker:
             self.run.id,
             self.owner,
             self.slot,
-            {
-                **self.stats.snapshot(
-                    in_flight=self._admission.in_flight,
-                    concurrency=self._admission.limit,
-                    rate=member.rate,
-                    waits=member.held,
-                    explain=member.explain,
-                ),
-                **self._processor.told(),
-            },
+            self.stats.snapshot(
+                in_flight=self._admission.in_flight,
+                concurrency=self._admission.limit,
+                rate=member.rate,
+                waits=member.held,
+                explain=member.explain,
+                blocked=self._processor.blocked(),
+            ),
         )
         if control is None:  # the run was deleted
             self.stop(End.FINISHED)

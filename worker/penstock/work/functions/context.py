@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,6 +83,16 @@ class Services:
             await self._pool.close()
         if self._http is not None:
             await self._http.aclose()
+
+
+def import_clients(function: Callable[..., Any]) -> None:
+    """Import what `ctx.http` and `ctx.openai` need, as far as the function names them: on the event
+    loop, with the first item, half a second of it would hold up all the others."""
+    names = getattr(inspect.unwrap(function), "__code__", None)
+    for name in set(names.co_names if names is not None else ()) & {"http", "openai"}:
+        importlib.import_module("penstock.work.functions.gated")
+        if name == "openai":
+            importlib.import_module(name)
 
 
 class ItemContext:

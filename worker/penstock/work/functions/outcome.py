@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,9 +17,20 @@ from penstock.work import failures
 from penstock.work.functions.frames import told
 from penstock.work.types import Failure, FailureKind, Output
 
+THERE = "penstock_frames"
+"""Attribute of an exception from another process: its frames there."""
 NOT_JSON = "output is not JSON"
 _MOST_TOLD = 2_000
 _MOST_REASON = 120
+_CHAIN = 8
+
+
+class ProcessEnded(Exception):
+    """A process ended under the function it ran. failure: why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.reason}: {failure.message}".rstrip(": "))
+        self.failure = failure
 
 
 def output(value: Any) -> Output | Failure:
@@ -39,14 +52,16 @@ def failure(
     error: BaseException, roots: Sequence[str], mask: Callable[[str], str] = str
 ) -> Failure:
     """What an exception of the user's function means. mask: hides secrets."""
-    frames = told(error, roots)
+    frames = "\n".join(filter(None, (told(error, roots), getattr(error, THERE, ""))))
+    if isinstance(error, ProcessEnded):
+        return error.failure
     if isinstance(error, Throttled):
         wait = None if error.retry_after is None else max(0.0, float(error.retry_after))
         message = _text(str(error), "", mask)
         return Failure(FailureKind.THROTTLED, "throttled", message, retry_after=wait)
     if isinstance(error, Permanent):
-        reason = _reason(str(error) or "Permanent", mask)
-        return Failure(FailureKind.REJECTED, reason, _text("", frames, mask))
+        text = str(error) or "Permanent"
+        return Failure(FailureKind.REJECTED, _reason(text, mask), _text(text, frames, mask))
     if isinstance(error, SystemExit):
         told_code = "" if error.code is None else repr(error.code)
         message = _text(f"it called sys.exit({told_code})", frames, mask)
@@ -63,7 +78,24 @@ def failure(
             status=status,
             doubtful=known.doubtful,
         )
-    return Failure(FailureKind.ERROR, _name(error), _text(str(error), frames, mask))
+    name = type(error).__qualname__[-_MOST_REASON:]
+    text = f"{name}: {error}" if str(error) else name
+    if _is_nobody_there(error):
+        known = failures.unreachable(name, "")
+        return replace(known, message=_text(text, frames, mask))
+    return Failure(FailureKind.ERROR, name, _text(text, frames, mask))
+
+
+def _is_nobody_there(error: BaseException | None) -> bool:
+    """Whether a connection came about neither for it nor for what it was raised from: then what it
+    was to be used for did not begin."""
+    for _ in range(_CHAIN):
+        if error is None:
+            return False
+        if isinstance(error, ConnectionRefusedError | socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _response(error: BaseException) -> tuple[int, Mapping[str, str], bytes] | None:
@@ -82,11 +114,6 @@ def _response(error: BaseException) -> tuple[int, Mapping[str, str], bytes] | No
         body = b""
     lower = {str(name).lower(): str(value) for name, value in dict(headers or {}).items()}
     return status, lower, body if isinstance(body, bytes) else b""
-
-
-def _name(error: BaseException) -> str:
-    kind = type(error)
-    return kind.__qualname__[-_MOST_REASON:]
 
 
 def _reason(text: str, mask: Callable[[str], str]) -> str:

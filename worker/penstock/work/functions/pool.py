@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from penstock.errors import InputError
-from penstock.work.functions.process import Process, ProcessEnded
+from penstock.work.functions.outcome import ProcessEnded
+from penstock.work.functions.process import Process
 from penstock.work.types import Failure, FailureKind, Output
 
 log = logging.getLogger(__name__)

@@ -19,18 +19,11 @@ import psutil
 from penstock import jsons, signals
 from penstock.errors import InputError, Mistake
 from penstock.work.failures import timed_out
+from penstock.work.functions.outcome import THERE, ProcessEnded
 from penstock.work.functions.wire import NOTHING, PAGE, Place, frame, frames
 from penstock.work.types import Failure, FailureKind, Output
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
-
-class ProcessEnded(Exception):
-    """A process ended under the function it ran. failure: why."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(f"{failure.reason}: {failure.message}".rstrip(": "))
-        self.failure = failure
 
 
 class RemoteError(Exception):
@@ -134,7 +127,7 @@ class Process:
         if pickled is not None:
             with contextlib.suppress(Exception):
                 error = pickle.loads(pickled)
-        error.__dict__["penstock_frames"] = frames_there
+        setattr(error, THERE, frames_there)
         raise error
 
     def check(self, timeout: float, memory: int) -> None:

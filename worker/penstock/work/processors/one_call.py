@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from penstock.rate.bounds import Outcome
 from penstock.work.gate import Admission, Gate
@@ -18,6 +17,6 @@ class OneCall:
         """See `Processor`."""
         return gate
 
-    def told(self) -> Mapping[str, Any]:
+    def blocked(self) -> tuple[str, float] | None:
         """See `Processor`."""
-        return {}
+        return None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from penstock.errors import InputError
@@ -22,7 +23,7 @@ from penstock.work.failures import timed_out
 from penstock.work.functions import machine, outcome
 from penstock.work.functions.blocking import Watch
 from penstock.work.functions.chunk import Chunk
-from penstock.work.functions.context import ItemContext, Services
+from penstock.work.functions.context import ItemContext, Services, import_clients
 from penstock.work.functions.current import CURRENT, Current
 from penstock.work.functions.frames import told
 from penstock.work.functions.load import WHERE, Function, find, fit, load, open_path, roots
@@ -39,6 +40,8 @@ from penstock.work.types import (
     Usage,
     WorkItem,
 )
+
+log = logging.getLogger(__name__)
 
 TARGET, TARGET_ASYNC = 0.1, 0.01
 """Seconds that a call of several quick items may last: in a process or a thread, on the loop."""
@@ -104,6 +107,7 @@ class FunctionProcessor:
         self._watch = Watch(self._roots, self._timeout + STUCK)
         if not self._function.takes_context:
             return gate
+        await asyncio.to_thread(import_clients, self._function.call)
         self._services = Services(
             gate,
             on_call,
@@ -123,14 +127,9 @@ class FunctionProcessor:
         call: dict[str, Any] = {"function": self._python.entrypoint, "item": item.item}
         return {**call, "kwargs": self._python.kwargs} if self._python.kwargs else call
 
-    def told(self) -> Mapping[str, Any]:
-        """What the worker's row says of the event loop: the longest time it did not turn, and who
-        held it up most."""
-        if self._watch is None:
-            return {}
-        worst = self._watch.worst
-        blocked = {"blockedBy": worst[0], "blockedSeconds": worst[1]} if worst else {}
-        return {"loopLag": self._watch.lag, **blocked}
+    def blocked(self) -> tuple[str, float] | None:
+        """See `Processor`."""
+        return self._watch.worst if self._watch is not None else None
 
     async def call(self, items: Sequence[WorkItem]) -> CallResult:
         """Call the function for each item, one after the other."""
@@ -163,6 +162,7 @@ class FunctionProcessor:
         """End the processes, close the connections."""
         if self._watch is not None:
             self._watch.close()
+            log.info("the event loop stood still for at most %.0f ms", 1000 * self._watch.lag)
         if self._pool is not None:
             await self._pool.close()
         if self._services is not None:
