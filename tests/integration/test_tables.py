@@ -1,4 +1,4 @@
-"""From a user's tables and back: items by a query, results by key, on the real engine and server."""
+"""From a table and back: items by a query, results by key, on the real engine and server."""
 
 from __future__ import annotations
 
@@ -69,10 +69,11 @@ class Shop:
     def embed(self, skip_where: str = "", query: str = "SELECT id, title FROM movies") -> None:
         """The job that embeds movies."""
         skip = f', skipWhere: "{skip_where}"' if skip_where else ""
+        secret, url = "secretRef: {name: shop}", self.server.url
         self.write(
-            f'{{postgres: {{query: "{query} ORDER BY id", secretRef: {{name: shop}}}}, idField: id}}',
-            f'{{ollama: {{baseURL: "{self.server.url}", model: m, input: "{{{{ item.title }}}}"}}}}',
-            f"{{table: movies, key: id, secretRef: {{name: shop}}{skip}}}",
+            f'{{postgres: {{query: "{query} ORDER BY id", {secret}}}, idField: id}}',
+            f'{{ollama: {{baseURL: "{url}", model: m, input: "{{{{ item.title }}}}"}}}}',
+            f"{{table: movies, key: id, {secret}{skip}}}",
         )
 
     def answer(self, source: str, output: str, item: str = '"{{ item.text }}"') -> None:

@@ -32,7 +32,7 @@ class Column:
     """A column of a table that can be written to.
 
     type: its name in the catalog, below domains. category: of the type, as pg_type has it (`S` is
-    text, `A` an array). cast: the type as SQL, with length or dimensions. must: it takes no NULL
+    text, `A` an array). cast: the type as SQL. must: it takes no NULL
     and has no default.
     """
 

@@ -48,7 +48,8 @@ class Table:
         )
         others = [name for name in names if name != key]
         new = f"SELECT {', '.join(f'n.{name}' for name in names)} FROM given n"
-        written = f"INSERT INTO {self.name} AS t ({', '.join(names)})"
+        # A key that counts by itself has the value of the item all the same.
+        written = f"INSERT INTO {self.name} AS t ({', '.join(names)}) OVERRIDING SYSTEM VALUE"
         given = f"given AS (SELECT {casts} FROM unnest({lists}) AS u({', '.join(names)}))"
         if not others:
             return f"WITH {given} {written} {new} ON CONFLICT ({key}) DO NOTHING"
@@ -112,8 +113,8 @@ def kept_query(table: Table, skip_where: str) -> str:
     return (
         "SELECT penstock_asked.penstock_place FROM unnest($1::text[]::"
         f"{table.key.cast}[]) WITH ORDINALITY AS penstock_asked(penstock_key, penstock_place)"
-        f" WHERE EXISTS (SELECT FROM {table.name} AS penstock_table"
-        f" WHERE penstock_table.{key} = penstock_asked.penstock_key AND (\n{skip_where}\n))"
+        f" WHERE EXISTS (SELECT FROM {table.name}"
+        f" WHERE {table.name}.{key} = penstock_asked.penstock_key AND (\n{skip_where}\n))"
     )
 
 

@@ -14,8 +14,9 @@ WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid) AND relnamespace <> 'pg
 ORDER BY relname LIMIT 1000
 
 -- name: columns
--- The columns of table $1 that can be written to; types below domains. is_unique: an index that covers
--- all rows holds this column alone, and is checked at once.
+-- The columns of table $1 that can be written to; types below domains. cast: without a length, by which
+-- a cast would cut what is too long. is_unique: an index that covers all rows holds this column alone,
+-- and is checked at once.
 WITH RECURSIVE type AS (
     SELECT oid AS asked, typname, typtype, typbasetype, typcategory
     FROM pg_type WHERE oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid = $1)
@@ -24,7 +25,7 @@ WITH RECURSIVE type AS (
     FROM type JOIN pg_type t ON t.oid = type.typbasetype WHERE type.typtype = 'd'
 )
 SELECT a.attname AS name, type.typname AS type, type.typcategory::text AS category,
-       format_type(a.atttypid, a.atttypmod) AS cast,
+       format_type(a.atttypid, -1) AS cast,
        a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS must,
        coalesce(bool_or(i.indisunique), false) AS is_unique,
        coalesce(bool_or(i.indisprimary), false) AS is_primary
@@ -32,7 +33,7 @@ FROM pg_attribute a JOIN type ON type.asked = a.atttypid AND type.typtype <> 'd'
 LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
     AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-GROUP BY a.attnum, a.attname, type.typname, type.typcategory, a.atttypid, a.atttypmod, a.attnotnull,
+GROUP BY a.attnum, a.attname, type.typname, type.typcategory, a.atttypid, a.attnotnull,
          a.atthasdef, a.attidentity
 HAVING a.attidentity <> 'a' OR coalesce(bool_or(i.indisunique), false)
 ORDER BY a.attnum
