@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import report
-from bench.function_rig import Went, middle, numbered, penstock, script
+from bench.function_rig import Went, lags, middle, numbered, penstock, script
 from bench.function_work import burn
 from bench.report import Row
 from bench.rig import Bench, bench
@@ -70,7 +70,7 @@ def _rows(what: str, count: int, found: dict[str, list[Went]]) -> list[Row]:
     return [
         Row(
             f"**CPU**: {what}, `mode: process`",
-            f"**{_speeds(count, found['penstock'])}**",
+            f"**{_speeds(count, found['penstock'])}**{lags(found['penstock'])}",
             f"≥ {TARGET} × the pool",
             ratio >= TARGET,
         ),

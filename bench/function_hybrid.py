@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import report
-from bench.function_rig import Went, file_server, middle, numbered, penstock, script
+from bench.function_rig import Went, file_server, lags, middle, numbered, penstock, script
 from bench.function_work import parse
 from bench.report import Row
 from bench.rig import ROOT, Bench, Provider, bench
@@ -95,7 +95,7 @@ def measure(rounds: int = 2, items: int = 1_000, latency: float = 0.2) -> list[R
         Row(
             f"**Hybrid**: {items:,} PDFs, {latency:g} s to fetch, {1000 * cpu:.0f} ms to parse, "
             f"{IN_FLIGHT} in flight (all cores parsing all the time: {most:.0f}/s)",
-            f"**{report.number(ours)}** documents/s",
+            f"**{report.number(ours)}** documents/s{lags(found['penstock'])}",
             "quicker than both",
             ours > max(speeds.values()),
         ),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.function_rig import Went, middle, numbered, penstock, script
+from bench.function_rig import Went, lags, middle, numbered, penstock, script
 from bench.report import Row
 from bench.rig import Bench, bench
 
@@ -82,7 +82,7 @@ def _row(mode: str, kind: Kind, count: int, went: list[Went]) -> Row:
     each = count / middle(went, lambda one: one.cpu)
     return Row(
         f"**Quick functions**: {count:,} items, `mode: {mode}`, durable",
-        f"**{report.number(each)}** items per CPU s; {_clock(count, went)}",
+        f"**{report.number(each)}** items per CPU s; {_clock(count, went)}{lags(went)}",
         f"≥ {kind.target:,} per CPU s",
         each >= kind.target,
     )

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,15 @@ class Went:
 
     seconds: of the whole command. work: from the first item's begin to the last one's end, 0 where
     the function does not tell. cpu: seconds, of the worker and the processes it started, or of the
-    script and its own. memory: MiB, of the largest of them.
+    script and its own. memory: MiB, of the largest of them. lag: milliseconds that a worker's event
+    loop stood still at most, None where nobody looked.
     """
 
     seconds: float
     work: float
     cpu: float
     memory: float
+    lag: float | None = None
 
 
 def penstock(
@@ -53,9 +55,10 @@ def penstock(
         "output": output or {"file": {"path": RESULTS}},
         **fields,
     }
-    ended = place.run(spec, *options).ended
+    finished = place.run(spec, *options)
     rows = _rows(place.folder / RESULTS) if output is None else iter(())
-    return went(ended, rows)
+    log = place.database / "logs" / f"{finished.answer['name']}.log"
+    return replace(went(finished.ended, rows), lag=_lag(log.read_text()))
 
 
 def script(place: Bench, name: str, *arguments: str | Path, answers: bool = True) -> Went:
@@ -89,6 +92,17 @@ def file_server(folder: Path, seconds: float) -> Iterator[Provider]:
             yield Provider(process, found[0])
         finally:
             process.terminate()
+
+
+def lags(rounds: Iterable[Went]) -> str:
+    """The longest over several runs, for a row; empty where nobody looked."""
+    known = [one.lag for one in rounds if one.lag is not None]
+    return f"; the event loop stood still for {max(known):.0f} ms at most" if known else ""
+
+
+def _lag(log: str) -> float | None:
+    found = re.findall(r"event loop stood still for at most (\d+) ms", log)
+    return max(map(float, found), default=None)
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

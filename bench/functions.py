@@ -1,6 +1,6 @@
 """Python functions beside the pools and scripts that people write: `make bench-functions`.
 
-    python -m bench.functions [--only cpu quick hybrid uneven] [--rounds 3]
+    python -m bench.functions [--only cpu quick hybrid uneven table] [--rounds 3]
 
 prints the table and, when nothing was left out, writes it to bench/results-functions.md. About
 fifteen minutes; the machine should have nothing else to do.
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import function_cpu, function_hybrid, function_quick, function_uneven
+from bench import function_cpu, function_hybrid, function_quick, function_table, function_uneven
 from bench.__main__ import page
 from bench.report import Row
 
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[int], list[Row]]] = {
     "quick": function_quick.measure,
     "hybrid": function_hybrid.measure,
     "uneven": lambda _: function_uneven.measure(),
+    "table": lambda _: function_table.measure(),
 }
 
 
