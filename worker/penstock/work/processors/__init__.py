@@ -18,7 +18,7 @@ def build(job: BatchJob, *, api_key: str | None = None, workers: int = 1) -> Pro
     if job.spec.processor.python is not None:
         from penstock.work.processors.python import FunctionProcessor
 
-        return FunctionProcessor(job, job.spec.processor.python, workers, _read)
+        return FunctionProcessor(job, job.spec.processor.python, workers)
     from penstock.work.processors import http
     from penstock.work.processors.transport import Transport
 
@@ -41,7 +41,3 @@ def build(job: BatchJob, *, api_key: str | None = None, workers: int = 1) -> Pro
         return ollama.build(job, kinds.ollama, transport)
     assert kinds.http is not None  # whatever else there is was refused with the manifest
     return http.HttpProcessor(job, kinds.http, transport, api_key)
-
-
-async def _read(path: str) -> bytes:
-    raise NotImplementedError(path)

@@ -11,7 +11,8 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from penstock.errors import InputError
@@ -47,21 +48,15 @@ TARGET, TARGET_ASYNC = 0.1, 0.01
 """Seconds that a call of several quick items may last: in a process or a thread, on the loop."""
 PART = 0.8
 """Of the memory there is, for all processes together."""
-STUCK = 10.0
+STUCK = 5.0
 """Seconds beyond its timeout after which an item that blocks the event loop costs the worker."""
 
 
 class FunctionProcessor:
     """Calls the function. `start` before the first call. workers: that share this machine."""
 
-    def __init__(
-        self,
-        job: BatchJob,
-        python: PythonProcessor,
-        workers: int,
-        read: Callable[[str], Awaitable[bytes]],
-    ) -> None:
-        self._python, self._read = python, read
+    def __init__(self, job: BatchJob, python: PythonProcessor, workers: int) -> None:
+        self._python, self._source = python, job.spec.source
         self._result_set = job.result_set
         self._timeout = job.spec.retry.request_timeout
         self._slots = job.spec.scaling.concurrency.max
@@ -75,7 +70,8 @@ class FunctionProcessor:
             TARGET if self._in_process or python.mode == "thread" else TARGET_ASYNC,
             1 if stated else job.spec.checkpoint.max_items,
         )
-        self._mask, self._roots = masker(os.environ), roots()
+        self._mask = masker(os.environ)
+        self._roots: list[str] = []
         self._function: Function | None = None
         self._pool: Pool | None = None
         self._services: Services | None = None
@@ -98,6 +94,7 @@ class FunctionProcessor:
             await self._pool.open()
             return gate
         open_path()
+        self._roots = roots()
         self._function = load(self._python.entrypoint, self._python.kwargs)
         fit(self._function, self._python.entrypoint, self._python.mode)
         if self._python.initializer is not None:
@@ -107,13 +104,15 @@ class FunctionProcessor:
         self._watch = Watch(self._roots, self._timeout + STUCK)
         if not self._function.takes_context:
             return gate
+        from penstock.sources.contents import Contents  # only here: it knows object stores
+
         await asyncio.to_thread(import_clients, self._function.call)
         self._services = Services(
             gate,
             on_call,
             connections=self._slots,
             timeout=self._timeout,
-            read=self._read,
+            read=Contents(self._source, Path.cwd(), os.environ).read,
             pool=lambda: self._new_pool(None, None),
         )
         return Slots(gate, self._slots)

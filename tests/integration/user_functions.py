@@ -1,0 +1,162 @@
+"""Functions as users bring them; the tests copy this module beside a manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from penstock import Context, Permanent, Throttled
+
+_throttled: set[int] = set()
+_kept: list[bytes] = []
+model: list[str] = []
+
+
+def double(item: dict[str, Any]) -> int:
+    return int(item["n"]) * 2
+
+
+async def double_later(item: dict[str, Any]) -> int:
+    await asyncio.sleep(0)
+    return int(item["n"]) * 2
+
+
+def scaled(item: dict[str, Any], *, factor: int) -> int:
+    return int(item["n"]) * factor
+
+
+def load_model() -> None:
+    model.append("loaded")
+
+
+def with_model(item: dict[str, Any]) -> dict[str, Any]:
+    return {"loaded": len(model), "pid": os.getpid(), "n": item["n"]}
+
+
+def no_model() -> None:
+    raise RuntimeError("no graphics card here")
+
+
+def deadly(item: dict[str, Any]) -> int:
+    """What a process may do to itself; the others are fine."""
+    match item["n"]:
+        case 100:
+            ctypes.string_at(0)
+        case 300:
+            os._exit(3)
+        case 500:
+            kept = []
+            while True:
+                kept.append(b"x" * 10_000_000)
+        case 700:
+            while True:
+                pass
+        case 900:
+            sys.exit(5)
+    return int(item["n"])
+
+
+def leaks(item: dict[str, Any]) -> int:
+    _kept.append(b"x" * 4_000_000)
+    return int(item["n"])
+
+
+async def moody(item: dict[str, Any]) -> Any:
+    """One way to end for each item."""
+    number = item["n"]
+    if number == 0 and number not in _throttled:
+        _throttled.add(number)
+        raise Throttled("slowly", retry_after=0.1)
+    if number == 1:
+        raise Permanent("no such customer")
+    if number == 2:
+        await asyncio.sleep(60)
+    if number == 3:
+        sys.exit(4)
+    if number == 4:
+        return parse("x17")
+    if number == 5:
+        return b"bytes"
+    if number == 6:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(1)
+    if number == 7:
+        return numpy.arange(3, dtype="float32")
+    if number == 8:
+        raise KeyboardInterrupt
+    print("what functions print goes to the log")
+    return number
+
+
+def parse(text: str) -> float:
+    return float(text)
+
+
+def slow_thread(item: dict[str, Any]) -> int:
+    if item["n"] == 3:
+        time.sleep(30)
+    return int(item["n"])
+
+
+async def blocks(item: dict[str, Any]) -> int:
+    await asyncio.sleep(0.01)
+    if item["n"] == 3:
+        compute(0.8)
+    return int(item["n"])
+
+
+def compute(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+async def never_comes_back(item: dict[str, Any]) -> int:
+    await asyncio.sleep(0.01)
+    while item["n"] == 3:
+        pass
+    return int(item["n"])
+
+
+async def asks(item: dict[str, Any], ctx: Context, *, url: str) -> dict[str, Any]:
+    """Two calls, one of them through the OpenAI client, and some computing."""
+    answer = await ctx.http.post(f"{url}/items", json={"n": item["n"]})
+    answer.raise_for_status()
+    said = await ctx.openai.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": f"{item['n']}"}]
+    )
+    return {
+        "double": await ctx.process(double, item),
+        "id": ctx.id,
+        "key": ctx.idempotency_key,
+        "said": bool(said.choices[0].message.content),
+    }
+
+
+async def crashes_elsewhere(item: dict[str, Any], ctx: Context) -> int:
+    return await ctx.process(deadly, {"n": 300 if item["n"] == 3 else item["n"]})
+
+
+async def fails_elsewhere(item: dict[str, Any], ctx: Context) -> float:
+    return await ctx.process(parse, f"x{item['n']}")
+
+
+async def reads(item: dict[str, Any], ctx: Context) -> int:
+    return len(await ctx.read(item["path"]))
+
+
+def spins(item: dict[str, Any]) -> int:  # noqa: ARG001
+    """Until it is killed."""
+    with Path("spinning").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    while True:
+        pass
