@@ -283,8 +283,8 @@ LATER = [
         "spec.source.configMap: is read on a cluster",
     ),
     source(
-        *("items in an object store", 'objectStore: {url: "s3://items/*.jsonl"}'),
-        "job.yaml:6 spec.source.objectStore: not supported yet",
+        *("items in a store without a bucket", 'objectStore: {url: "s3:///*.jsonl"}'),
+        "job.yaml:6 spec.source.objectStore.url: names no bucket",
     ),
     source(
         *("items of a server that has none", "http: {url: URL/items}"),
@@ -304,8 +304,8 @@ LATER = [
         "job.yaml:12 spec.output.perItem: every item would be written to one file",
     ),
     spec(
-        *("results to an object store", 'output: {objectStore: {url: "s3://results/"}}'),
-        "job.yaml:12 spec.output.objectStore: not supported yet",
+        *("results to a prefix", 'output: {objectStore: {url: "s3://results/"}}'),
+        "job.yaml:12 spec.output.objectStore.url: wanted the path of a file",
     ),
     spec(
         *("results to a table of no database", "output: {postgres: {table: results}}"),

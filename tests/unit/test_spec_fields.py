@@ -34,6 +34,9 @@ HONOURED = {
     *("failurePolicy.toleratedFailureCount", "failurePolicy.toleratedFailurePercentage"),
     *("checkpoint.maxItems", "checkpoint.maxInterval", "existing", "resultSet"),
     *("output.file.path", "output.format", "output.perItem"),
+    *(f"{use}.objectStore.{name}" for use in ("source", "output") for name in (
+        "url", "secretRef.name", "secretRef.key",
+    )),
     *("price.inputPerMillion", "price.outputPerMillion"),
     *("source.http.url", "source.http.headers", "source.http.itemsPath", "source.http.nextPath"),
     *("source.postgres.query", "source.postgres.secretRef.name", "source.postgres.secretRef.key"),

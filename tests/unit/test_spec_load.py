@@ -233,12 +233,8 @@ def test_a_processor_that_does_not_fit(processor: str, where: str, phrase: str) 
 
 
 NOT_YET = [
-    ("source.objectStore={url: 's3://b/x'}", "spec.source.objectStore"),
-    ("source.format=files", "spec.source.format"),
     ("processor.python={entrypoint: 'a:b'}", "spec.processor.python"),
     ("processor.stages=[]", "spec.processor.stages"),
-    ("output.objectStore={url: 's3://b/x'}", "spec.output.objectStore"),
-    ("output.perItem=out/{{ id }}.txt", "spec.output.perItem"),
     ("budget.maxTokens=10", "spec.budget"),
 ]
 

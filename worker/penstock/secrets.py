@@ -23,7 +23,7 @@ _FORMS = (
 )  # fmt: skip
 _HEADER = re.compile(r"(?i)auth|cookie|key|password|secret|session|token")
 _VARIABLE = re.compile(
-    r"(?i)(api_?key|token|secret|password|passwd|access_?key)$|^PENSTOCK_SECRET_"
+    r"(?i)(api_?key|token|secret|password|passwd|access_?key|account_?key)$|^PENSTOCK_SECRET_"
 )
 _SHORTEST = 4
 """Shorter ones (`x`, for a server that takes any key) are words of any message."""

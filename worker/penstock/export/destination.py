@@ -14,6 +14,7 @@ from typing import Protocol
 from penstock.export.per_item import planned
 from penstock.export.to_file import ToFile, input_test
 from penstock.export.to_folder import ToFolder
+from penstock.export.to_object import ToObject, ToObjects
 from penstock.export.to_table import Kept, ToTable
 from penstock.sources.items import Item
 from penstock.spec.job import BatchJob
@@ -45,6 +46,11 @@ def destination(job: BatchJob, directory: Path, option: Path | None = None) -> D
     output = job.spec.output
     if option is None and output is not None and output.postgres is not None:
         return ToTable(job, output.postgres, directory, os.environ)
+    if option is None and output is not None and output.object_store is not None:
+        store, template = output.object_store, output.per_item
+        if template is not None:
+            return ToObjects(job, store, template, os.environ)
+        return ToObject(job, store, output.format, os.environ)
     if option is None and output is not None and output.per_item is not None:
         folder = directory / output.file.path if output.file is not None else directory
         return ToFolder(folder, output.per_item, input_test(job, directory))
@@ -57,7 +63,7 @@ def with_planned_paths(
     """The same items; where each gets a file of its own, InputError when two would get the same, as
     far as that can be told before there are results."""
     target = destination(job, directory, option)
-    if isinstance(target, ToFolder):
+    if isinstance(target, ToFolder | ToObjects):
         return planned(items, target.template, target.is_input_path)
     return items
 

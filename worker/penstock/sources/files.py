@@ -6,7 +6,9 @@ folders): the matches are read one after the other, sorted by path, hidden files
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +37,20 @@ _GLOB = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One file to read. name: how messages call it (relative to the manifest where it can be)."""
+    """One file to read.
+
+    name: how messages call it (relative to the manifest where it can be). remote: opens it where
+    it is not on this machine; the path then only says what it is called.
+    """
 
     path: Path
     name: str
     format: Format
+    remote: Callable[[], io.RawIOBase] | None = None
+
+    def open(self) -> io.RawIOBase:
+        """Its bytes, unbuffered. Raises OSError, or InputError from afar."""
+        return self.path.open("rb", buffering=0) if self.remote is None else self.remote()
 
     @property
     def bare_suffix(self) -> str:
@@ -60,7 +71,9 @@ def data_files(source: Source, base: Path) -> list[DataFile]:
         )
     assert source.file is not None
     return [
-        DataFile(path, name := _display_name(path, base), source.format or _format(path, name))
+        DataFile(
+            path, name := _display_name(path, base), source.format or format_by_name(path, name)
+        )
         for path in _resolve(source.file.path, base)
     ]
 
@@ -107,7 +120,8 @@ def _regular_file(written: str, path: Path) -> Path:
     )
 
 
-def _format(path: Path, name: str) -> Format:
+def format_by_name(path: Path, name: str) -> Format:
+    """The format that a file's suffix tells. Raises InputError when it does not."""
     suffix = _bare_suffix(path)
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]

@@ -24,6 +24,7 @@ from penstock.sources import (
     http_pages,
     json_document,
     jsonl,
+    objects,
     parquet,
     xlsx,
 )
@@ -36,6 +37,7 @@ from penstock.text import storable
 
 WHERE_FIELD = "spec.source.where"
 _MOST_MISTAKES = 10
+_MOST_LOOKS = 10
 _LOOK_ON = 100_000
 """Rows to look at for more mistakes after the first one."""
 
@@ -79,7 +81,7 @@ def read_items(source: Source, base: Path) -> Iterator[Item]:
 def is_remote(source: Source) -> bool:
     """Whether a server is waited for while items are read. What it hands out may be something else
     the next time, so it is read once."""
-    return source.http is not None or source.postgres is not None
+    return (source.http or source.postgres or source.object_store) is not None
 
 
 def check_source(source: Source, base: Path) -> None:
@@ -90,11 +92,12 @@ def check_source(source: Source, base: Path) -> None:
     """
     if source.where is not None:
         Expression(source.where, WHERE_FIELD)
-    if source.file is None or source.format == "files":
+    if (source.file is None and source.object_store is None) or source.format == "files":
         next(_records(source, base))
         return
-    files = data_files(source, base)
-    for file in files:
+    files = _files(source, base)
+    # Each look from afar is a request. Planning reads all before anything is worked on.
+    for file in files if source.file is not None else files[:_MOST_LOOKS]:
         try:
             with closing(_rows(file, source)) as rows:
                 next(rows, None)
@@ -165,12 +168,13 @@ def _records(source: Source, base: Path) -> Iterator[Record]:
     if source.postgres is not None:
         yield from database.rows(source)
         return
-    if source.file is not None and source.format == "files":
-        yield from file_items.rows(source, base)
+    if source.format == "files":
+        stored = source.object_store
+        yield from objects.rows(stored) if stored is not None else file_items.rows(source, base)
         return
     empty: NoRows | None = None
     found = False
-    for file in data_files(source, base):
+    for file in _files(source, base):
         try:
             for record in _rows(file, source):
                 found = True
@@ -180,6 +184,12 @@ def _records(source: Source, base: Path) -> Iterator[Record]:
             empty = empty or error
     if empty is not None and not found:
         raise empty
+
+
+def _files(source: Source, base: Path) -> list[DataFile]:
+    if source.object_store is not None:
+        return objects.data_objects(source.object_store, source.format)
+    return data_files(source, base)
 
 
 def _rows(file: DataFile, source: Source) -> Generator[Record]:

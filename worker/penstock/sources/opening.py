@@ -46,7 +46,7 @@ def opened(file: DataFile, *, unpack: bool = True) -> Iterator[PeekableStream]:
     unpack: False for formats that are read from end to start and compress inside themselves.
     """
     try:
-        with io.BufferedReader(file.path.open("rb", buffering=0), _BUFFER) as raw:
+        with io.BufferedReader(file.open(), _BUFFER) as raw:
             if not unpack and raw.peek(4)[:4].startswith((_GZIP, _ZSTD)):
                 raise InputError.at(
                     file.name, f"{file.format} cannot be read compressed once more: unpack it first"

@@ -35,7 +35,11 @@ class ObjectStoreOutput(Model):
         ),
     )
     secret_ref: SecretRef | None = Field(
-        default=None, description="Secret with the credentials of the store."
+        default=None,
+        description=(
+            "Secret with the options of the store, such as AWS_ACCESS_KEY_ID; each key of it is "
+            "one. Default: the environment's own."
+        ),
     )
 
 

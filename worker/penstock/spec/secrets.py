@@ -3,7 +3,8 @@
 `apiKey.secretKeyRef {name: openai, key: api-key}` is looked up as PENSTOCK_SECRET_OPENAI_API_KEY.
 For the openai processor OPENAI_API_KEY does as well; for an http processor it does not, since
 that key is not meant for whatever server the manifest names. A database's
-`secretRef: {name: shop}` is PENSTOCK_SECRET_SHOP_URL.
+`secretRef: {name: shop}` is PENSTOCK_SECRET_SHOP_URL. Of an object store's, every variable that
+begins with PENSTOCK_SECRET_NAME_ is an option, PENSTOCK_SECRET_NAME_AWS_ACCESS_KEY_ID and so on.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from penstock.errors import InputError
+from penstock.spec.object_url import PREFIXES, Scheme
 from penstock.spec.processor import ApiKey, Processor
 from penstock.spec.source import SecretRef
 
 _DEFAULT = "OPENAI_API_KEY"
 _KEYLESS_REFUSED = "api.openai.com"
+_EXAMPLE: Mapping[Scheme, str] = {
+    "s3": "AWS_ACCESS_KEY_ID",
+    "gs": "GOOGLE_SERVICE_ACCOUNT_KEY",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME",
+}
 
 
 def api_key(processor: Processor, environ: Mapping[str, str]) -> str | None:
@@ -66,6 +73,33 @@ def database_url(
     if not url.startswith(("postgresql://", "postgres://")):
         raise InputError.at(where, f"the variable {variable} does not hold {wanted}")
     return url
+
+
+def store_options(
+    ref: SecretRef | None,
+    scheme: Scheme,
+    use: Literal["source", "output"],
+    environ: Mapping[str, str],
+) -> dict[str, str]:
+    """The options of an object store that its Secret holds, AWS_ACCESS_KEY_ID and so on, by name.
+
+    Empty without a Secret: then the environment's own variables of these names count. Raises
+    InputError, naming variables, when the Secret holds none.
+    """
+    if ref is None:
+        return {}
+    before = variable_name(ref.name, "")
+    options = {
+        name[len(before) :].upper(): value.strip()
+        for name, value in environ.items()
+        if name.upper().startswith(before + PREFIXES[scheme]) and value.strip()
+    }
+    if not options:
+        raise InputError.at(
+            f"spec.{use}.objectStore.secretRef",
+            f"no credentials: set variables such as {before}{_EXAMPLE[scheme]}",
+        )
+    return options
 
 
 def variable_name(name: str, key: str) -> str:

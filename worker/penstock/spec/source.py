@@ -51,10 +51,19 @@ class ObjectStoreSource(Model):
     """Items in an object store."""
 
     url: str = Field(
-        min_length=1, description="Address of the objects, for example `s3://bucket/*.parquet`."
+        min_length=1,
+        description=(
+            "Address of the objects, for example `s3://bucket/parts/*.parquet`; `gs://…` and "
+            "`az://container/…` as well. With `format: files` also a prefix, which means all "
+            "objects below it."
+        ),
     )
     secret_ref: SecretRef | None = Field(
-        default=None, description="Secret with the credentials of the store."
+        default=None,
+        description=(
+            "Secret with the options of the store, such as AWS_ACCESS_KEY_ID; each key of it is "
+            "one. Default: the environment's own."
+        ),
     )
 
 

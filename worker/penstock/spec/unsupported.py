@@ -15,9 +15,7 @@ from penstock.spec.job import BatchJob
 
 NOT_YET: tuple[tuple[str, Any, str], ...] = (
     # (path, the value that is meant or None for any, what it would be)
-    ("spec.source.objectStore", None, "items from an object store"),
     ("spec.processor.stages", None, "stages"),
-    ("spec.output.objectStore", None, "results to an object store"),
     ("spec.budget", None, "budgets"),
 )
 

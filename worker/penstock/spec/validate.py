@@ -26,8 +26,9 @@ from penstock.spec.names import (
     is_namespace,
     is_result_set,
 )
-from penstock.spec.output import Output, OutputFormat
-from penstock.spec.source import HttpSource, Source
+from penstock.spec.object_url import url_problem
+from penstock.spec.output import ObjectStoreOutput, Output, OutputFormat
+from penstock.spec.source import HttpSource, ObjectStoreSource, Source
 from penstock.spec.unsupported import unsupported
 from penstock.spec.uses import template_mistakes
 
@@ -92,6 +93,8 @@ def _source(source: Source) -> Iterator[Mistake]:
         elif re.match(r"\w+://", path):
             message = "is an address, not a path; objectStore and http read from addresses"
             yield Mistake(f"{where}.file.path", message)
+    if source.object_store is not None:
+        yield from _object_store(source.object_store, f"{where}.objectStore")
     if source.format == "files" and source.file is None and source.object_store is None:
         yield Mistake(f"{where}.format", "`files` takes a `file` or `objectStore` to look for them")
     if source.http is not None:
@@ -118,6 +121,15 @@ def _http_source(http: HttpSource, where: str) -> Iterator[Mistake]:
     for field, path in (("itemsPath", http.items_path), ("nextPath", http.next_path)):
         if path is not None:
             yield from jmespath_mistake(path, f"{where}.{field}")
+
+
+def _object_store(store: ObjectStoreSource | ObjectStoreOutput, where: str) -> Iterator[Mistake]:
+    problem = url_problem(store.url)
+    if problem:
+        yield Mistake(f"{where}.url", problem)
+    if store.secret_ref is not None and store.secret_ref.key is not None:
+        message = "has no meaning here: each key of the Secret is an option of the store"
+        yield Mistake(f"{where}.secretRef.key", message)
 
 
 def _per_item(output: Output, template: str) -> Iterator[Mistake]:
@@ -162,24 +174,37 @@ def _bounds(spec: BatchJobSpec) -> Iterator[Mistake]:
 def _output(output: Output | None) -> Iterator[Mistake]:
     if output is None:
         return
+    if output.object_store is not None:
+        yield from _object_store(output.object_store, "spec.output.objectStore")
+        key = output.object_store.url.partition("://")[2].partition("/")[2]
+        if output.per_item is None:
+            yield from _written(output, "spec.output.objectStore.url", key)
+        elif re.search(r"[*?\[]", key):
+            yield Mistake("spec.output.objectStore.url", "wanted a prefix, not a pattern")
     if output.per_item is not None:
         yield from _per_item(output, output.per_item)
         return
     yield from _exactly_one(output, OUTPUTS, "spec.output")
-    if output.file is None:
-        return
-    where, path = "spec.output.file.path", output.file.path
+    if output.file is not None:
+        if re.match(r"\w+://", output.file.path):
+            message = "is an address, not a path; objectStore writes to addresses"
+            yield Mistake("spec.output.file.path", message)
+        else:
+            yield from _written(output, "spec.output.file.path", output.file.path)
+
+
+def _written(output: Output, where: str, path: str) -> Iterator[Mistake]:
+    """What is wrong with the one file or object that results go to."""
     known = get_args(OutputFormat)
     suffix = PurePath(path).suffix.lower().removeprefix(".")
     suffix = "jsonl" if suffix == "ndjson" else suffix
     if path.endswith("/") or not path.strip():
         yield Mistake(where, "wanted the path of a file")
-    elif re.match(r"\w+://", path):
-        yield Mistake(where, "is an address, not a path; objectStore writes to addresses")
     elif output.format is None and suffix not in known:
         yield Mistake(
             where, f"wanted a suffix of {', '.join(f'.{one}' for one in known)}, or a `format`"
         )
     elif output.format is not None and suffix in known and suffix != output.format:
-        message = f"is {output.format}, but the suffix of file.path says {suffix}"
+        field = where.removeprefix("spec.output.")
+        message = f"is {output.format}, but the suffix of {field} says {suffix}"
         yield Mistake("spec.output.format", message)
