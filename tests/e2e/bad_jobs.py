@@ -133,6 +133,9 @@ _NO_KEY = http(apiKey={"secretKeyRef": {"name": "half-key", "key": "api-key"}})
 _WRONG_KEY = http(
     url=f"{GUARDED}/echo", apiKey={"secretKeyRef": {"name": "wrong-key", "key": "api-key"}}
 )
+_CODE_FROM = {"configMap": {"name": "late-code"}}
+_LATE_CODE = {"python": {"entrypoint": "mine:work", "codeFrom": _CODE_FROM}}
+_LATE_DATABASE = {"postgres": {"query": "SELECT 1", "secretRef": {"name": "late-database"}}}
 _SIXTY = [{"id": number, "text": "x"} for number in range(60)]
 _OUTPUT = {"output": {"file": {"path": "out.csv"}}}
 
@@ -170,9 +173,7 @@ BAD: list[Bad] = [
     _invalid(
         "response-path", {"processor": http(responsePath="data[")}, "responsePath: not a JMESPath"
     ),
-    _invalid(
-        "not-yet", {"processor": {"python": {"entrypoint": "mine:work"}}}, "not supported yet"
-    ),
+    _invalid("not-yet", {"budget": {"maxTokens": 1000}}, "not supported yet"),
     _invalid(
         "encoding",
         {
@@ -215,6 +216,13 @@ BAD: list[Bad] = [
         told=Told("Failed", "True", "InvalidInput", ("spec.output.file.path: cannot write /data",)),
         mended={"output": {"file": {"path": "/tmp/out.csv"}}, "rerun": 1},
     ),
+    Bad("no-module", {"processor": {"python": {"entrypoint": "mine:work"}}},
+        told=Told("Failed", "True", "InvalidInput", ("there is no module mine",))),
+    _waits("no-code", "StartTakesLong", {"processor": _LATE_CODE}, "ConfigMap late-code", extra=(
+        config_map("late-code", {"mine.py": "def work(item):\n    return item\n"}),
+    ), mended={}),
+    _waits("no-database-secret", "SecretMissing", {"source": _LATE_DATABASE},
+           "There is no Secret late-database", "--from-file=url=FILE"),
     _waits("no-map", "StartTakesLong", _FROM_MAP, "ConfigMap late", extra=(
         config_map("late", {"items.csv": "id,text\na,x\n"}),
     ), mended={}),

