@@ -1,7 +1,6 @@
-"""Code of this machine on its way to the cluster: the module of a Python function and what it
-imports from the manifest's folder, packed into a ConfigMap.
+"""Code of this machine on its way to the cluster: a function's module and what it imports from here.
 
-Imports are read, not run. A package goes whole, with the data files in it; of modules that lie
+Packed, it becomes a ConfigMap. Imports are read, not run. A package goes whole, with the data files in it; of modules that lie
 beside the manifest only those that are imported go. What is found nowhere here is taken to be in
 the worker image.
 """
