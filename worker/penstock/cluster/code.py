@@ -1,8 +1,8 @@
-"""Code of this machine on its way to the cluster: a function's module and what it imports from here.
+"""Code of this machine on its way to the cluster: a function's module and what that imports.
 
-Packed, it becomes a ConfigMap. Imports are read, not run. A package goes whole, with the data files in it; of modules that lie
-beside the manifest only those that are imported go. What is found nowhere here is taken to be in
-the worker image.
+Packed, it becomes a ConfigMap. Imports are read, not run. A package goes whole, with the data files
+in it; of modules that lie beside the manifest only those that are imported go. What is found
+nowhere here is taken to be in the worker image.
 """
 
 from __future__ import annotations
