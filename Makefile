@@ -23,7 +23,7 @@ run: $(STAMP) ## set up, then run the sample job against a local provider that t
 	@$(BIN)/python tools/run_sample.py
 
 .PHONY: test
-test: check ## everything: checks, all tests on a real PostgreSQL and Kubernetes, coverage
+test: check object-store ## everything: checks, all tests on a real PostgreSQL and Kubernetes, coverage
 	$(BIN)/python -m pytest -n $(TESTERS) --cov --cov-report=term
 	$(MAKE) test-promises
 ifeq ($(CI)$(PENSTOCK_E2E_KUBECONFIG),true)
@@ -51,7 +51,7 @@ test-restarts: $(STAMP) ## kill that Kubernetes three times, with all that runs 
 	$(BIN)/python -m pytest tests/restarts
 
 .PHONY: test-fast
-test-fast: $(STAMP) ## unit tests and the quick integration tests
+test-fast: $(STAMP) object-store ## unit tests and the quick integration tests
 	$(BIN)/python -m pytest -n $(TESTERS) -m "not slow" -q
 
 .PHONY: check
@@ -134,6 +134,10 @@ kubeconfig: $(STAMP) ## print the path of its kubeconfig
 .PHONY: helm-path
 helm-path: $(STAMP) ## print the path of the pinned helm
 	@$(BIN)/python -m tests.cluster helm-path
+
+.PHONY: object-store
+object-store: $(STAMP) ## build the S3 server that the tests use, once; prints its path
+	@$(BIN)/python -m tests.cluster object-store
 
 .PHONY: kubectl
 kubectl: $(STAMP) ## run the pinned kubectl on it: make kubectl ARGS="get pods"

@@ -1,7 +1,8 @@
 """The commands: `python -m tests.cluster up | down | status | kubeconfig | helm-path | images …`.
 
-And `kubectl …`, which runs it. The Makefile has a target for each. What is printed on stdout is
-only what was asked for (a path, a status, kubectl's output); progress and errors go to stderr.
+And `kubectl …`, which runs it, and `object-store`, which builds the S3 server of the tests. The
+Makefile has a target for each. What is printed on stdout is only what was asked for (a path, a
+status, kubectl's output); progress and errors go to stderr.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tests.cluster import binaries, builds, lifecycle, publish
 from tests.cluster.config import Paths
 from tests.cluster.errors import ClusterError
 
-_COMMANDS = ("up", "down", "status", "kubeconfig", "helm-path", "kubectl", "images")
+_COMMANDS = ("up", "down", "status", "kubeconfig", "helm-path", "kubectl", "images", "object-store")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,6 +54,8 @@ def _run(command: str, arguments: Sequence[str]) -> int:
             kubectl = str(binaries.ensure(["kubectl"])["kubectl"])
             os.environ["NO_PROXY"] = "*"
             os.execv(kubectl, [kubectl, "--kubeconfig", str(configuration), *arguments])
+        case "object-store":
+            print(binaries.ensure(["versitygw"])["versitygw"])
         case "images":
             _images(arguments, paths)
     return 0

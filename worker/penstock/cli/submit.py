@@ -24,7 +24,7 @@ from penstock.cli.options import (
     print_json,
     wait,
 )
-from penstock.errors import ClusterError, PenstockError
+from penstock.errors import ClusterError, InputError, PenstockError
 
 if TYPE_CHECKING:
     from penstock.cluster.commands import Target
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from penstock.cluster.watching import Since
     from penstock.local.options import View
     from penstock.spec.job import OutputFormat
+    from penstock.spec.output import Output
     from penstock.store.progress import Progress
 
 WITH_RESULTS = ("FailurePolicyExceeded", "DeadlineExceeded")
@@ -98,6 +99,8 @@ def submit(
     access = on_cluster.within(Access(kubeconfig, context, namespace), job.metadata.namespace)
     meant = Target(access, job.name)
     wanted = output is not None or not writes_there(job)
+    if output is None and job.spec.output is not None and not writes_there(job):
+        refuse_per_item(job.spec.output)
     target = file_destination(job, manifest.parent, output) if wanted else None
     file = None
     if target is not None:
@@ -122,6 +125,17 @@ def submit(
                 print_json(answer(wait(commands.status(meant))))
             return
         to_the_end(meant, since, view, file, json=json)
+
+
+def refuse_per_item(output: Output) -> None:
+    """Files of items are written by a pod, or not at all. Raises InputError."""
+    if output.per_item is not None:
+        raise InputError.at(
+            "spec.output.perItem",
+            "a pod writes these files, so they go to an object store (output.objectStore), or to a "
+            "volume that spec.template mounts (output.file.path); --output PATH fetches all "
+            "results as one file",
+        )
 
 
 def redrive_there(

@@ -69,7 +69,10 @@ def writes_there(job: BatchJob) -> bool:
     output = job.spec.output
     if output is None:
         return False
-    return output.file is None or is_mounted(output.file.path, job.spec.template)
+    if output.file is None:
+        # The folder of a manifest is on this machine.
+        return output.per_item is None or output.object_store is not None
+    return is_mounted(output.file.path, job.spec.template)
 
 
 def stays_here(job: BatchJob) -> str:
