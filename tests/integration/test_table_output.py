@@ -206,7 +206,8 @@ class TestWriting:
         await user.execute(
             "CREATE TABLE t (id bigint PRIMARY KEY, i int, n numeric, f float8, b bool, s text,"
             " j jsonb, js json, d date, ts timestamptz, a text[], n2 int[][], v vector(3),"
-            ' h halfvec(2), u uuid, m mood, sh share, w real[], st text, "Ä ""q" text, untouched int DEFAULT 7)'
+            " h halfvec(2), u uuid, m mood, sh share, w real[], st text,"
+            ' "Ä ""q" text, untouched int DEFAULT 7)'
         )
         output = {
             "i": 5.0, "n": "12345678901234567890.5", "f": 1e-300, "b": True, "s": 'a"b\\c\nd',
