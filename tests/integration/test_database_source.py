@@ -97,7 +97,8 @@ async def test_other_types(user: asyncpg.Connection) -> None:
         "tz": "2024-01-01T08:00:00+00:00", "inf": "infinity", "iv": "1 day",
         "u": "5fe4a011-75de-46c6-9f5a-a4f4daa7d82f", "jb": {"a": [1, None]}, "j": {"b": 1.0},
         "a": ["a", None], "aa": [[1], [2]], "m": "good", "v": [1, 2.5, 3], "h": [1, 2],
-        "rg": "[1,2)", "nul": None, "dom": 99.9, "row": {"f1": 1, "f2": "x"}, 'Ä "q': "x", "ip": "10.0.0.1",
+        "rg": "[1,2)", "nul": None, "dom": 99.9, "row": {"f1": 1, "f2": "x"}, 'Ä "q': "x",
+        "ip": "10.0.0.1",
     }  # fmt: skip
 
 

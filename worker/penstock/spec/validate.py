@@ -185,6 +185,8 @@ def _output(output: Output | None) -> Iterator[Mistake]:
         yield from _per_item(output, output.per_item)
         return
     yield from _exactly_one(output, OUTPUTS, "spec.output")
+    if output.postgres is not None and output.format is not None:
+        yield Mistake("spec.output.format", "is for files and objects; remove it with postgres")
     if output.file is not None:
         if re.match(r"\w+://", output.file.path):
             message = "is an address, not a path; objectStore writes to addresses"
