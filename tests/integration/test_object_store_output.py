@@ -119,6 +119,27 @@ def test_an_object_for_each_item(s3: S3, tmp_path: Path, server: Provider, datab
     assert jsons.loads((bucket / "results/a.txt.json").read_text())
 
 
+def test_a_function_reads_objects_and_its_texts_are_objects(
+    s3: S3, tmp_path: Path, database: Home
+) -> None:
+    bucket = s3.bucket("texts")
+    output = (
+        '{objectStore: {url: "s3://texts/", secretRef: {name: store}},'
+        " perItem: \"{{ item.path.split('/')[-1] }}\"}"
+    )
+    job = manifest(tmp_path, "http://x", output, "read-objects")
+    call = job.read_text().partition("    http:")[2].partition("\n")[0]
+    python = "    python: {entrypoint: 'texts:upper', mode: async}"
+    job.write_text(job.read_text().replace(f"    http:{call}", python))
+    (tmp_path / "texts.py").write_text(
+        "async def upper(item, ctx):\n    return (await ctx.read(item['path'])).decode().upper()\n"
+    )
+    with started("run", job, "--quiet", "--database", database.dsn, cwd=tmp_path) as run:
+        assert run.ends() == 0, run.output
+    written = {one.name: one.read_text() for one in bucket.glob("*.txt")}
+    assert written == {"a.txt": "DOCS/A.TXT", "b.txt": "DOCS/B.TXT", "c.txt": "DOCS/SUB/C.TXT"}
+
+
 @pytest.mark.parametrize(
     ("store", "more", "said"),
     [

@@ -215,6 +215,15 @@ def test_without_a_secret_the_usual_variables_count(
     assert len(list(read_items(source("s3://data/parts/*.parquet", None), NOWHERE))) == 3
 
 
+@pytest.mark.usefixtures("s3", "data")
+def test_a_secrets_keys_go_without_the_environments_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-other-keys")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "other")
+    assert len(values("s3://data/parts/*.parquet")) == 3
+
+
 @pytest.mark.usefixtures("s3")
 def test_an_option_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_SECRET_STORE_AWS_ENDPONT", "x")

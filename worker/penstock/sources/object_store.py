@@ -200,6 +200,22 @@ def _code(error: Exception) -> str:
     return found[1] if found else ""
 
 
+def _keys(config: dict[str, str]) -> Any:
+    """Takes the keys of a Secret out of the options and hands them over as what they are, whole: a
+    session token in the environment belongs to other keys."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    if not all(name in config for name in names):
+        return None
+    key, secret = (config.pop(name) for name in names)
+    token = config.pop("AWS_SESSION_TOKEN", None)
+    return lambda: {
+        "access_key_id": key,
+        "secret_access_key": secret,
+        "token": token,
+        "expires_at": None,
+    }
+
+
 def _opened(url: ObjectUrl, options: Mapping[str, str], patience: float) -> ObjectStore:
     from obstore.store import AzureStore, GCSStore, S3Store
 
@@ -218,7 +234,7 @@ def _opened(url: ObjectUrl, options: Mapping[str, str], patience: float) -> Obje
     more: Any = {"config": config, "client_options": client, "retry_config": retry}
     match url.scheme:
         case "s3":
-            return S3Store(url.bucket, **more)
+            return S3Store(url.bucket, **more, credential_provider=_keys(config))
         case "gs":
             return GCSStore(url.bucket, **more)
         case "az":
