@@ -49,7 +49,7 @@ def whole(piece: str) -> str:
         spec["processor"] = {"openai": OPENAI | {"messages": [{"role": "user"} | fields]}}
     elif fields.keys() <= _fields(BatchJobSpec):
         source = SOURCE | fields.get("source", {})
-        if len(fields.get("source", {}).keys() & {"file", "inline"}):
+        if len(fields.get("source", {}).keys() & {"file", "inline", "objectStore"}):
             source = fields["source"]
         spec |= fields | {"source": source}
     elif fields.keys() <= _fields(Source):
