@@ -24,7 +24,7 @@ _WHOLE = {"int2", "int4", "int8"}
 _LONGEST_EXACT = 2.0**53
 _RANGES = {"int2": 15, "int4": 31, "int8": 63}
 _UUID = re.compile(r"\{?[0-9a-fA-F]{4}(-?[0-9a-fA-F]{4}){7}\}?")
-_NUMBER = re.compile(r"\s*[+-]?\d+\s*")
+_NUMBER = re.compile(r"[ \t\n]*[+-]?[0-9]+[ \t\n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,7 @@ def unplaced(output: Any, columns: Mapping[str, Column]) -> list[str]:
 
 def is_vector(value: Any) -> bool:
     """Whether this is a list of numbers."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(part, int | float) and not isinstance(part, bool) for part in value)
-    )
+    return isinstance(value, list) and bool(value) and set(map(type, value)) <= {int, float}
 
 
 def as_text(value: Any, column: Column) -> str | None:
