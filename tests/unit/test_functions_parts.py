@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from penstock.functions import Permanent, Throttled
 from penstock.work.functions import machine, outcome
 from penstock.work.functions.chunk import GROWTH, Chunk
 from penstock.work.functions.current import Current
-from penstock.work.functions.frames import MOST, told
+from penstock.work.functions.frames import MOST, is_theirs, short, told
 from penstock.work.functions.threads import in_threads
 from penstock.work.functions.wire import frame, frames
 from penstock.work.types import Failure, FailureKind, Output, Usage
@@ -144,7 +145,7 @@ def test_frames_are_theirs_and_the_innermost_of_many() -> None:
         deeper(30)
     lines = told(caught.value, ROOTS).splitlines()
     assert len(lines) == MOST
-    assert all(line.startswith("test_functions_parts.py:") for line in lines)
+    assert all("test_functions_parts.py:" in line for line in lines)
     assert lines[-1].endswith("raise LookupError")
 
 
@@ -206,3 +207,39 @@ async def test_items_of_a_thread_behind_one_that_overstays_go_on() -> None:
 def test_the_machine_has_something() -> None:
     assert machine.cores() >= 1
     assert machine.memory() > 2**26
+
+
+@pytest.mark.parametrize(
+    ("path", "theirs"),
+    [
+        ("/job/convert.py", True),
+        ("/job/parts/page.py", True),
+        ("/job/.venv/lib/site-packages/pypdf/page.py", False),
+        ("/job/.venv/lib/site-packages/mine/page.py", True),
+        ("/elsewhere/helper.py", True),
+        ("<frozen runpy>", False),
+    ],
+)
+def test_the_longest_folder_tells_whose_code_it_is(
+    path: str, theirs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = "/job/.venv/lib/site-packages"
+    monkeypatch.setattr("penstock.work.functions.frames._NOT_THEIRS", (packages, "/usr/lib"))
+    code = compile("", path, "exec")
+    assert is_theirs(code, ["/job", f"{packages}/mine"]) is theirs
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/job/convert.py", "convert.py"),
+        ("/job/parts/page.py", "parts/page.py"),
+        ("/job/.venv/lib/mine/page.py", "mine/page.py"),
+        ("/elsewhere/helper.py", "/elsewhere/helper.py"),
+    ],
+)
+def test_paths_are_told_as_they_are_known(
+    path: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", ["/job", *sys.path])
+    assert short(path, ["/job", "/job/.venv/lib/mine"]) == shown

@@ -89,7 +89,7 @@ class Watch:
         """The innermost of the user's functions that the loop's thread is in."""
         frame: FrameType | None = sys._current_frames().get(self._thread)
         while frame is not None:
-            if is_theirs(frame.f_code):
+            if is_theirs(frame.f_code, self._roots):
                 return place(frame.f_code, frame.f_code.co_firstlineno, self._roots)
             frame = frame.f_back
         return None

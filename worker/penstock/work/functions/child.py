@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import faulthandler
 import inspect
+import logging
 import os
 import pickle
 import resource
@@ -27,12 +28,13 @@ from penstock.errors import InputError
 from penstock.secrets import masker
 from penstock.work.functions import outcome
 from penstock.work.functions.frames import told
-from penstock.work.functions.load import find, load, open_path, roots
+from penstock.work.functions.load import find, home, load, open_path, roots
 from penstock.work.functions.wire import NOTHING, Line, Place
 from penstock.work.types import Output
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _LOOK = 1.0
+LINE = "%(asctime)s %(levelname)-7s %(name)s [%(process)d] %(message)s"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -42,6 +44,7 @@ def main(argv: Sequence[str]) -> None:
     _end_with(parent)
     _be_the_one_to_go()
     faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format=LINE)
     line, place = Line(socket.socket(fileno=link)), Place(page)
     open_path()
     with contextlib.suppress(EOFError, ConnectionError):
@@ -60,6 +63,7 @@ class _Served:
         try:
             if told_to["entrypoint"] is not None:
                 self._call = load(told_to["entrypoint"], self._kwargs).call
+                self._roots.append(home(told_to["entrypoint"]))
             if told_to["initializer"] is not None:
                 self._initialize(find(told_to["initializer"], "initializer"))
         except InputError as error:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.rate.bounds import Outcome
+from penstock.work.functions.current import Current
 from penstock.work.functions.pool import Pool
 from penstock.work.gate import Gate
 
@@ -98,11 +99,16 @@ def import_clients(function: Callable[..., Any]) -> None:
 class ItemContext:
     """The context of one attempt at one item."""
 
-    __slots__ = ("_services", "attempt", "id", "idempotency_key")
+    __slots__ = ("_current", "_services", "attempt", "id")
 
-    def __init__(self, services: Services, item_id: str, attempt: int, key: str) -> None:
-        self._services = services
-        self.id, self.attempt, self.idempotency_key = item_id, attempt, key
+    def __init__(self, services: Services, item_id: str, attempt: int, current: Current) -> None:
+        self._services, self._current = services, current
+        self.id, self.attempt = item_id, attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """See `penstock.Context`."""
+        return self._current.idempotency_key
 
     @property
     def http(self) -> httpx2.AsyncClient:
@@ -116,7 +122,7 @@ class ItemContext:
 
     def process(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Awaitable[T]:
         """See `penstock.Context`."""
-        return self._services.pool.call(function, args, kwargs)
+        return self._services.pool.call(function, args, kwargs, self._current.waiting)
 
     async def read(self, path: str) -> bytes:
         """See `penstock.Context`."""

@@ -15,7 +15,7 @@ from penstock.work.types import Usage
 @dataclass(slots=True)
 class Current:
     """One attempt at an item. deadline: of the whole function; it stands still while a call waits
-    for the rate limit, which is not the function's doing."""
+    for the rate limit, or a function for a free process, which is not the function's doing."""
 
     idempotency_key: str
     deadline: asyncio.Timeout

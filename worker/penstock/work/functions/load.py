@@ -84,6 +84,13 @@ def fit(function: Function, entrypoint: str, mode: PythonMode) -> None:
         raise InputError.at(f"{WHERE}.mode", message)
 
 
+def home(entrypoint: str) -> str:
+    """The package, or else the module, that a function comes from; the user's also if installed."""
+    top = sys.modules[entrypoint.partition(":")[0].partition(".")[0]]
+    file = Path(top.__file__ or "nowhere")
+    return str(file.parent if hasattr(top, "__path__") else file)
+
+
 def find(entrypoint: str, field: str) -> Callable[..., Any]:
     """What stands behind an entrypoint. Raises InputError when that cannot be called."""
     where = f"{WHERE}.{field}"

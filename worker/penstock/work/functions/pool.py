@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from penstock.errors import InputError
@@ -81,16 +82,28 @@ class Pool:
         return [one for one in results if one is not None]
 
     async def call(
-        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        waiting: Callable[[], AbstractContextManager[None]],
     ) -> Any:
-        """What `function` returns in a process. Raises what it raises, ProcessEnded, InputError."""
-        async with self._taken() as process:
+        """What `function` returns in a process. Raises what it raises, ProcessEnded, InputError.
+
+        waiting: entered while there is no free process.
+        """
+        async with self._taken(waiting) as process:
             return await process.call(function, args, kwargs)
 
     @contextlib.asynccontextmanager
-    async def _taken(self) -> AsyncIterator[Process]:
-        async with self._turn:
-            process = self._free.pop() if self._free else await self._start()
+    async def _taken(
+        self, waiting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    ) -> AsyncIterator[Process]:
+        with waiting():
+            await self._turn.acquire()
+        try:
+            with waiting():
+                process = self._free.pop() if self._free else await self._start()
             self._busy.add(process)
             try:
                 yield process
@@ -100,6 +113,8 @@ class Pool:
                     await asyncio.shield(process.close())
                 else:
                     self._free.append(process)
+        finally:
+            self._turn.release()
 
     async def _start(self) -> Process:
         for left in reversed(range(STARTS)):

@@ -27,7 +27,7 @@ from penstock.work.functions.chunk import Chunk
 from penstock.work.functions.context import ItemContext, Services, import_clients
 from penstock.work.functions.current import CURRENT, Current
 from penstock.work.functions.frames import told
-from penstock.work.functions.load import WHERE, Function, find, fit, load, open_path, roots
+from penstock.work.functions.load import WHERE, Function, find, fit, home, load, open_path, roots
 from penstock.work.functions.pool import Pool
 from penstock.work.functions.threads import in_threads
 from penstock.work.gate import Admission, Gate, Slots
@@ -96,6 +96,7 @@ class FunctionProcessor:
         open_path()
         self._roots = roots()
         self._function = load(self._python.entrypoint, self._python.kwargs)
+        self._roots.append(home(self._python.entrypoint))
         fit(self._function, self._python.entrypoint, self._python.mode)
         if self._python.initializer is not None:
             await self._initialize(find(self._python.initializer, "initializer"))
@@ -179,9 +180,9 @@ class FunctionProcessor:
     ) -> tuple[Output | Failure, Usage]:
         assert self._function is not None
         key = idempotency_key(self._result_set, [item])
-        context = ItemContext(services, item.item_id, item.attempts + 1, key)
         deadline = asyncio.timeout(self._timeout)
         current = Current(key, deadline)
+        context = ItemContext(services, item.item_id, item.attempts + 1, current)
         CURRENT.set(current)  # of this call's own task, and of those that it starts
         result = await self._awaited(self._function, item, deadline, context)
         return result, current.usage
