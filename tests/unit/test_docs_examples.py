@@ -15,6 +15,7 @@ from penstock.spec.job import BatchJobSpec
 from penstock.spec.load import parse
 from penstock.spec.processor import OpenAIProcessor
 from penstock.spec.source import Source
+from penstock.spec.validate import SOURCES
 from penstock.virtual import draw
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ def whole(piece: str) -> str:
         spec["processor"] = {"openai": OPENAI | {"messages": [{"role": "user"} | fields]}}
     elif fields.keys() <= _fields(BatchJobSpec):
         source = SOURCE | fields.get("source", {})
-        if len(fields.get("source", {}).keys() & {"file", "inline", "objectStore"}):
+        if fields.get("source", {}).keys() & set(SOURCES):
             source = fields["source"]
         spec |= fields | {"source": source}
     elif fields.keys() <= _fields(Source):
