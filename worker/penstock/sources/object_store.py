@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -37,7 +38,6 @@ _METADATA = re.compile(
 )
 _NO_CREDENTIALS = re.compile(r"Missing(?:Account|SecretAccessKey|AccessKeyId|Key|Token)")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "ContainerBeingDeleted")
-_NO_OBJECT = ("NoSuchKey", "BlobNotFound", "")
 _DENIED = (
     *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"),
     *("InvalidToken", "AuthenticationFailed", "AuthorizationFailure", "XAdminUserNotFound"),
@@ -142,22 +142,20 @@ class Bucket:
             self._raise(error, key)
 
     def check_writable(self, prefix: str) -> None:
-        """Whether objects can be written below a prefix; writes none. Asks for one to be replaced
-        that is not there: who may not write hears that first."""
+        """Whether objects can be written below a prefix; writes none. Asks for an object to be
+        replaced that is not there: who may not write hears that first."""
         key = f"{prefix}.penstock-check"
         try:
-            self._store.put(key, b"", mode={"e_tag": '"none"', "version": "0"})
+            self._store.put(key, b"", mode={"e_tag": '"none"', "version": "1"})
         except Exception as error:
-            if _code(error) in _NO_OBJECT and type(error).__name__ in (
-                "PreconditionError",
-                "FileNotFoundError",
-            ):
+            refused = type(error).__name__ in ("PreconditionError", "FileNotFoundError")
+            if refused and _code(error) not in (*_NO_BUCKET, *_DENIED):
                 return
-            if type(error).__name__ == "PreconditionError" and _code(error) not in _NO_BUCKET:
-                return
+            if type(error).__name__ == "NotSupportedError" or _code(error) == "NotImplemented":
+                return  # a store without conditions: it will be seen at the end
             self._raise(error, key)
-        else:
-            self._store.delete(key)  # a store that knows no conditions has written it
+        with suppress(Exception):
+            self._store.delete(key)  # one that takes no notice of conditions has written it
 
     def _explain(self, error: Exception, key: str) -> StoreError:
         """What is said of the error of a call."""
