@@ -31,15 +31,18 @@ async def run(item):
     return len(bytes([1]) * ((400 << 20) if item["id"] == {GREEDY} else 1))
 """,
     "pages.py": """
-import asyncio
 from pathlib import Path
 
 from words.counting import counted
 
 
 async def run(item, ctx):
-    text = await asyncio.to_thread(Path(item["path"]).read_text)
-    return {"named": ctx.id, "words": counted(text)}
+    content = await ctx.read(item["path"])
+    return {"bytes": len(content), "words": await ctx.process(count, item["path"])}
+
+
+def count(path):
+    return counted(Path(path).read_text())
 """,
     "words/__init__.py": "",
     "words/counting.py": """
@@ -126,7 +129,8 @@ def wait_for(site: Site, name: str) -> Object:
 
 def test_code_in_a_configmap(site: Site) -> None:
     items = [{"id": number, "text": "x" * number} for number in range(ITEMS)]
-    made = applied(site, "double", {"entrypoint": "double:run", "kwargs": {"times": 3}}, items)
+    python = {"entrypoint": "double:run", "mode": "process", "kwargs": {"times": 3}}
+    made = applied(site, "double", python, items)
     # Here codeFrom says nothing: the module beside the manifest is used.
     (site.folder / "double.yaml").write_text(yaml.safe_dump(made))
     site.penstock("run", "double.yaml", "-o", "here.jsonl")
