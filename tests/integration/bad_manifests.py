@@ -288,7 +288,7 @@ LATER = [
     ),
     source(
         *("items of a server that has none", "http: {url: URL/items}"),
-        *("spec.source.http.url: ", "HTTP 404"),
+        *("spec.source.http.itemsPath: ", "the answer is an object: ok, echo, n"),
     ),
     source(
         *("items of a database that nothing names", "postgres: {query: SELECT 1}"),

@@ -106,9 +106,10 @@ class _Pages:
         if path is not None:
             what = "there is nothing" if found is None else f"there is {_kind(found)}, not a list,"
             why = f"{what} at {path} in the answer"
+        elif lists := [key for key in keys if isinstance(document[key], list)]:
+            why = f"set it to the list of items in the answer, such as {lists[0]}"
         elif keys:
-            lists = [key for key, value in document.items() if isinstance(value, list)]
-            why = f"set it to the list of items in the answer, such as {(lists or ['items'])[0]}"
+            why = "set it to the list of items in the answer, wherever that is"
         else:
             why = f"the answer is {_kind(found)}, not a list of items"
         about = f"; the answer is an object: {some(keys)}" if keys else ""
