@@ -287,8 +287,8 @@ LATER = [
         "job.yaml:6 spec.source.objectStore.url: names no bucket",
     ),
     source(
-        *("items of a server that has none", "http: {url: URL/items}"),
-        *("spec.source.http.itemsPath: ", "the answer is an object: ok, echo, n"),
+        *("items of a server that is not there", "http: {url: 'http://127.0.0.1:1/items'}"),
+        *("spec.source.http.url: ", "cannot be reached: Connection refused"),
     ),
     source(
         *("items of a database that nothing names", "postgres: {query: SELECT 1}"),
