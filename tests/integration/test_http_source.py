@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from penstock.errors import InputError
+from penstock.sources.drawn import apart
 from penstock.sources.items import Item, check_source, read_items
 from penstock.spec.source import Source
 
@@ -21,12 +22,15 @@ SECRET = "hunter2-hunter2"
 
 
 class Site:
-    """A server on a free port whose answers the test writes."""
+    """A server on a free port whose answers the test writes. holds: it gives none any
+    more; held: one waits."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.url = ""
+        self.holds = False
+        self.held = threading.Event()
         self._answers: dict[str, list[Callable[[web.Request], web.Response]]] = {}
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -66,6 +70,9 @@ class Site:
         found = self._answers.get(request.path_qs)
         if not found:
             return web.Response(status=404, text="no such page")
+        if self.holds:
+            self.held.set()
+            await self._stop.wait()
         make = found.pop(0) if len(found) > 1 else found[0]
         return make(request)  # type: ignore[arg-type]
 
@@ -206,7 +213,7 @@ class TestTryingAgain:
 class TestRefusals:
     def test_what_the_server_says(self, site: Site) -> None:
         site.answers("/401", f"who is {SECRET}?", status=401)
-        site.answers("/html", "<html>Log in</html>", **{"Content-Type": "text/html"})
+        site.answers("/html", "<html>Log in</html>", status=200, **{"Content-Type": "text/html"})
         site.answers("/cut", '{"items": [')
         site.answers("/moved", "", status=301, Location="ftp://h/")
         assert refusal(source(site, "/none")) == (
@@ -285,3 +292,14 @@ def test_memory_holds_one_page(site: Site) -> None:
         assert made == 1, number
     assert next(items).payload == "1"
     assert made == 2
+
+
+async def test_who_is_cancelled_does_not_wait_for_the_server(site: Site) -> None:
+    site.answers("/items", [1])
+    site.holds = True
+    reading = asyncio.create_task(apart(lambda: read(source(site))))
+    assert await asyncio.to_thread(site.held.wait, 30)
+    reading.cancel()
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await reading

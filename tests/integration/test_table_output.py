@@ -181,7 +181,7 @@ class TestBeforeTheStart:
         def url(value: str) -> None:
             monkeypatch.setenv("PENSTOCK_SECRET_SHOP_MAIN", value)
 
-        named = {"table": "t", "secretRef": {"name": "shop", "key": "main"}}
+        named: dict[str, Any] = {"table": "t", "secretRef": {"name": "shop", "key": "main"}}
         where = f"{FIELD}.secretRef: "
         assert "set the variable PENSTOCK_SECRET_SHOP_MAIN to" in await refusal(**named)
         url("mysql://root:hunter22@h/d")

@@ -76,10 +76,13 @@ class Shop:
             f"{{table: movies, key: id, {secret}{skip}}}",
         )
 
-    def answer(self, source: str, output: str, item: str = '"{{ item.text }}"') -> None:
-        """A job whose server answers with what it was sent."""
+    def answer(self, query: str, table: str) -> None:
+        """A job whose server answers every row's `text` with an object."""
+        secret, url = "secretRef: {name: shop}", self.server.url
         self.write(
-            source, f'{{http: {{url: "{self.server.url}/items", body: {{text: {item}}}}}}}', output
+            f'{{postgres: {{query: "{query}", {secret}}}, idField: id}}',
+            f'{{http: {{url: "{url}/items", body: {{text: "{{{{ item.text }}}}"}}}}}}',
+            f"{{table: {table}, {secret}}}",
         )
 
     def run(self, *options: str, code: int = 0) -> Result:
@@ -146,3 +149,27 @@ def test_movies_without_a_vector_get_one(shop: Shop) -> None:
 
     assert shop.counts("--limit", "7", "--force") == (7, 0, 0)
     assert shop.sql(dimensions)[0] == {"n": 2, "count": 38}
+
+
+def test_a_failed_item_leaves_its_row_as_it_is(shop: Shop) -> None:
+    shop.sql("CREATE TABLE t (id int PRIMARY KEY, text text, ok text, echo jsonb, _status text)")
+    shop.sql("INSERT INTO t VALUES (1, 'one', 'old'), (2, 'POISON', 'old'), (3, 'three', 'old')")
+    shop.answer("SELECT id, text FROM t ORDER BY id", "t")
+    assert shop.counts(code=3) == (2, 0, 1)
+    found = {row["id"]: row for row in shop.sql("SELECT * FROM t")}
+    assert found[2] == {"id": 2, "text": "POISON", "ok": "old", "echo": None, "_status": None}
+    assert [(found[n]["ok"], found[n]["_status"]) for n in (1, 3)] == [("true", "succeeded")] * 2
+
+    shop.server.forgive()
+    shop.run("--redrive")
+    assert shop.sql("SELECT count(*) AS n FROM t WHERE ok = 'true'") == [{"n": 3}]
+
+
+def test_a_table_that_takes_no_results_is_told_before_anything_starts(shop: Shop) -> None:
+    movies(shop, 3, 0)
+    shop.sql("ALTER TABLE movies DROP embedding")
+    shop.embed()
+    told = shop.run(code=2).stderr
+    assert "spec.output.postgres.table" in told
+    assert "ADD COLUMN embedding real[]" in told
+    assert shop.server.served == 0
