@@ -192,7 +192,23 @@ def test_what_cannot_be_written_is_told_before_any_call(
     assert keys(s3.folder) == before
 
 
-def test_results_wait_for_a_store_that_goes_away(
+def test_a_store_that_is_away_is_told_before_any_call(
+    tmp_path: Path, server: Provider, database: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server(tmp_path / "s3") as own:
+        for name, value in own.variables("own").items():
+            monkeypatch.setenv(name, value)
+        own.stop()
+        output = "{objectStore: {url: s3://out/a.csv, secretRef: {name: own}}}"
+        job = manifest(tmp_path, server.url, output, "away")
+        done = penstock("run", job, "--quiet", "--database", database.dsn)
+        assert done.exit_code == 2, done.output
+        told = " ".join(done.stderr.split())
+        assert f"spec.output.objectStore.url: 127.0.0.1:{own.port} does not answer" in told
+    assert server.requests == 0
+
+
+def test_results_wait_for_a_store_that_is_not_ready(
     tmp_path: Path, server: Provider, database: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with s3_server(tmp_path / "s3") as own:

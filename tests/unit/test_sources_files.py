@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock import jsons
 from penstock.errors import InputError
@@ -105,6 +107,7 @@ def test_links_do_not_go_round_in_circles(tree: Path) -> None:
         ("nodocs", "there is no file or folder 'nodocs'"),
         ("empty", "is an empty folder .*hidden files do not count"),
         ("pipe", "neither a file nor a folder"),
+        ("docs/[z-a].pdf", "is not a usable pattern"),
     ],
 )
 def test_when_there_is_nothing_it_says_where_it_looked(tree: Path, written: str, said: str) -> None:
@@ -131,3 +134,28 @@ def test_patterns_do_not_look_where_nothing_can_be() -> None:
     assert pattern.leads_on(("bx", "c"))
     assert not pattern.leads_on(("x",))
     assert not pattern.leads_on(("bx", "c", "d"))
+
+
+PARTS = st.text("ab.[]!*?-^\\&|~{}(+", min_size=1, max_size=8)
+
+
+@given(st.lists(PARTS, min_size=1, max_size=4))
+def test_any_text_is_a_pattern_or_said_to_be_none(parts: list[str]) -> None:
+    try:
+        pattern = Pattern.of("/".join(parts))
+    except ValueError:
+        return
+    assert pattern.matches("a/b") in (True, False)
+    assert pattern.leads_on(("a",)) in (True, False)
+
+
+@given(st.lists(PARTS.filter(lambda part: part not in (".", "..")), min_size=1, max_size=4))
+def test_what_is_escaped_matches_itself_and_nothing_else(parts: list[str]) -> None:
+    written = "/".join(
+        "".join(f"[{one}]" if one in "*?[" else one for one in part) for part in parts
+    )
+    pattern = Pattern.of(written)
+    assert pattern.matches("/".join(parts).removeprefix(pattern.folder)) or not any(
+        mark in written for mark in "*?["
+    )
+    assert not pattern.matches("b/".join(parts) + "x")

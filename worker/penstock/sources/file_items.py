@@ -81,7 +81,10 @@ def file_pattern(written: str, base: Path) -> Pattern | None:
         raise InputError.at(PATH_FIELD, f"{written!r} is neither a file nor a folder")
     if not has_wildcard(written):
         raise InputError.at(PATH_FIELD, f"there is no file or folder {written!r} in {base}")
-    return Pattern.of(written)
+    try:
+        return Pattern.of(written)
+    except ValueError as error:
+        raise InputError.at(PATH_FIELD, str(error)) from error
 
 
 def _tidy(written: str) -> str:

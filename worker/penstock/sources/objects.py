@@ -71,6 +71,7 @@ def would_match(source: Source, url: ObjectUrl) -> bool:
         return False
     try:
         theirs = ObjectUrl.parse(source.object_store.url)
+        pattern = Pattern.of(theirs.key)
     except ValueError:
         return False  # planning says what is wrong
     if (theirs.scheme, theirs.bucket) != (url.scheme, url.bucket):
@@ -80,7 +81,7 @@ def would_match(source: Source, url: ObjectUrl) -> bool:
     wild = has_wildcard(theirs.key)
     if not wild and source.format != "files":
         return False
-    pattern = Pattern.of(theirs.key) if wild else Pattern.below(theirs.key)
+    pattern = pattern if wild else Pattern.below(theirs.key)
     below = url.key.startswith(pattern.folder)
     return below and pattern.matches(url.key.removeprefix(pattern.folder))
 
@@ -151,6 +152,7 @@ def _data(
 def _bucket(source: ObjectStoreSource) -> tuple[ObjectUrl, Bucket]:
     try:
         url = ObjectUrl.parse(source.url)
+        Pattern.of(url.key)
     except ValueError as error:
         raise InputError.at(f"{_FIELD}.url", str(error)) from error
     options = store_options(source.secret_ref, url.scheme, "source", os.environ)

@@ -29,13 +29,19 @@ class Pattern:
 
     @classmethod
     def of(cls, text: str) -> Pattern:
-        """Of a text with `/` between parts. A `**` at the end means all files below."""
+        """Of a text with `/` between parts. A `**` at the end means all files below. Raises
+        ValueError for a range that is none, such as `[z-a]`."""
         parts = text.split("/")
         wild = next((n for n, part in enumerate(parts) if has_wildcard(part)), len(parts) - 1)
         below = [part for part in parts[wild:] if part]
         if not below or below[-1] == _ANY_FOLDERS:
             below.append("*")
-        return cls("/".join(parts[:wild]) + "/" if wild else "", tuple(below))
+        pattern = cls("/".join(parts[:wild]) + "/" if wild else "", tuple(below))
+        try:
+            pattern.matches("")
+        except re.error as error:
+            raise ValueError(f"{text!r} is not a usable pattern: {error.msg}") from error
+        return pattern
 
     @classmethod
     def below(cls, folder: str) -> Pattern:
