@@ -34,10 +34,14 @@ async def plan(
     existing: str = "skip",
     fail_duplicates: bool = False,
     job: str = "job",
+    kept: Sequence[str] = (),
 ) -> tuple[Run, PlanSummary]:
+    async def there(items: Sequence[tuple[str, str]]) -> set[int]:
+        return {place for place, (item_id, _) in enumerate(items) if item_id in kept}
+
     run = await opened(db, job, existing=existing)
     request = planner.PlanRequest(digest, None, 2, fail_duplicates=fail_duplicates)
-    summary = await planner.plan(db, run, request, source, lambda _: None)
+    summary = await planner.plan(db, run, request, source, lambda _: None, kept=there)
     return await runs.get(db, run.id), summary
 
 
@@ -101,6 +105,43 @@ async def test_modes_of_skipping(db: Database, existing: str, unchanged: int) ->
     await work(db, run)
     _, summary = await plan(db, items(range(10), content="edited"), existing=existing)
     assert summary.unchanged == unchanged
+
+
+@pytest.mark.parametrize("batch", [3, 100])
+async def test_what_is_kept_is_skipped_whatever_is_known_of_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(loader, "BATCH", batch)  # smaller than the run: a partition of its own
+    run, _ = await plan(db, items(range(6)))
+    await work(db, run, 1, 2)
+    again = [*items([0], error="broken"), *items(range(1, 4)), *items([4, 5, 6], content="edited")]
+    run, summary = await plan(db, iter(again), kept=["i0", "i1", "i4", "i6"])
+    assert counts(summary) == (0, 1, 1, 4)
+    assert (summary.total, summary.bad, run.skipped) == (7, 1, 4)
+    processor = await work(db, run, 2)
+    assert set(processor.calls) == {"i2", "i5"}
+    rows = await stored(db, run)
+    ends = ["failed", "skipped", "failed", "skipped", "skipped", "succeeded", "skipped"]
+    assert [row.status for row in rows] == ends
+    assert [row.kept for row in rows] == [False, True, False, False, True, False, True]
+    assert [row.error for row in rows[:2]] == ["bad record: broken", None]
+
+    redrive = await opened(db, existing="redrive")
+    request = planner.PlanRequest(b"digest", None, 2, fail_duplicates=False)
+    summary = await planner.plan_redrive(db, redrive, run, request)
+    redrive = await runs.get(db, redrive.id)
+    assert set((await work(db, redrive)).calls) == {"i2"}
+
+
+async def test_a_server_is_not_asked_again_where_its_duplicates_are(db: Database) -> None:
+    def again() -> Iterator[Item]:
+        raise AssertionError("it may hand out something else by now")
+
+    run = await opened(db)
+    request = planner.PlanRequest(b"digest", None, 2, fail_duplicates=False, remote=True)
+    twice = [*items(range(3)), *items([3], item_id="i1")]
+    with pytest.raises(InputError, match="as has position 1"):
+        await planner.plan(db, run, request, iter(twice), lambda _: None, again=again)
 
 
 async def test_an_id_that_is_there_twice_is_refused_and_nothing_stays(db: Database) -> None:
