@@ -268,3 +268,42 @@ async def test_an_edit_ends_the_work_at_hand(db: Database, dsn: str) -> None:
     stopped = await worker(db, before, Scripted(all_good)).work(1.0)
     assert stopped == "edited"
     assert await worker(db, await runs.get(db, run.id), Scripted(all_good)).work(1.0) == "finished"
+
+
+async def test_from_a_table_of_a_user_and_back(
+    db: Database, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_SECRET_SHOP_URL", dsn)
+    await db.execute("CREATE TABLE things (id text PRIMARY KEY, n int, output jsonb)")
+    await db.execute("INSERT INTO things SELECT 'i' || n, n FROM generate_series(0, 4) n")
+    await db.execute("UPDATE things SET output = '\"mine\"' WHERE n = 1")
+    secret = {"secretRef": {"name": "shop"}}
+    of = job(
+        source={
+            "postgres": {"query": "SELECT id, n FROM things ORDER BY n", **secret},
+            "idField": "id",
+        },
+        output={"postgres": {"table": "things", "skipWhere": "output IS NOT NULL", **secret}},
+    )
+    run = await opened(db, of)
+    await plan_main(environ(dsn, run))
+    assert len((await worked(db, run, failing=(2,))).calls) == 4
+    await ending.begin_export(db, run.id)
+    await export_main(environ(dsn, run))
+    after = await runs.get(db, run.id)
+    assert (after.phase, after.total, after.skipped) == ("Complete", 5, 1)
+    assert after.output.startswith("table things in ")
+    rows = await db.fetch("SELECT n, output FROM things ORDER BY n")
+    assert [row["output"] is not None for row in rows] == [True, True, False, True, True]
+    assert rows[1]["output"] == '"mine"'
+
+
+async def test_a_table_that_is_not_there_is_told_by_the_plan(
+    db: Database, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_OUTPUT_DATABASE_URL", dsn)
+    run = await opened(db, job(output={"postgres": {"table": "things"}}))
+    with pytest.raises(InputError, match="there is no table 'things'"):
+        await plan_main(environ(dsn, run))
+    after = await runs.get(db, run.id)
+    assert (after.phase, after.reason) == ("Failed", "InvalidInput")
