@@ -13,7 +13,15 @@ import asyncpg
 import pytest
 from typer.testing import Result
 
-from tests.integration.command_support import Home, Provider, home, only_object, penstock, provider
+from tests.integration.command_support import (
+    Home,
+    Provider,
+    home,
+    only_object,
+    penstock,
+    provider,
+    started,
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +100,14 @@ class Shop:
         )
         assert answer.exit_code == code, answer.output
         return answer
+
+    def fails(self) -> str:
+        """What the job says that fails, in a process of its own: as long as that lives, it drives
+        the run."""
+        job = self.folder / "job.yaml"
+        with started("run", job, "--database", self.dsn, cwd=self.folder) as command:
+            assert command.ends() == 1
+            return " ".join(command.output.split())
 
     def counts(self, *options: str, code: int = 0) -> tuple[int, int, int]:
         """How many a run left succeeded, skipped and failed."""
@@ -173,3 +189,23 @@ def test_a_table_that_takes_no_results_is_told_before_anything_starts(shop: Shop
     assert "spec.output.postgres.table" in told
     assert "ADD COLUMN embedding real[]" in told
     assert shop.server.served == 0
+
+
+def test_results_that_do_not_fit_are_written_once_they_do(shop: Shop) -> None:
+    shop.sql("CREATE TABLE t (id int PRIMARY KEY, text text, echo int, n int)")
+    shop.sql("INSERT INTO t VALUES (1, 'one'), (2, 'two')")
+    shop.answer("SELECT id, text FROM t ORDER BY id", "t")
+    told = shop.fails()
+    assert f"2 results do not fit {shop.schema}.t" in told
+    assert "invalid input syntax for type integer" in told
+    shop.sql("ALTER TABLE t DROP echo, ADD echo jsonb")
+    assert shop.counts() == (2, 0, 0)
+    assert shop.sql("SELECT count(*) AS n FROM t WHERE echo IS NOT NULL") == [{"n": 2}]
+    assert shop.server.served == 2
+
+
+def test_two_rows_with_one_id_are_told_without_asking_again(shop: Shop) -> None:
+    shop.sql("CREATE TABLE t (id int PRIMARY KEY, text text, ok text)")
+    shop.answer("SELECT 1 AS id, n AS text FROM generate_series(1, 2) n", "t")
+    told = shop.run(code=2).stderr
+    assert "position 1 (counted from 0): has the ID '1', as has position 0" in told
