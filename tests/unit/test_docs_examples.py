@@ -13,7 +13,7 @@ import yaml
 
 from penstock.spec.job import BatchJobSpec
 from penstock.spec.load import parse
-from penstock.spec.processor import OpenAIProcessor
+from penstock.spec.processor import OpenAIProcessor, Processor
 from penstock.spec.source import Source
 from penstock.spec.validate import SOURCES
 from penstock.virtual import draw
@@ -53,6 +53,8 @@ def whole(piece: str) -> str:
         if fields.get("source", {}).keys() & set(SOURCES):
             source = fields["source"]
         spec |= fields | {"source": source}
+    elif fields.keys() <= _fields(Processor):
+        spec["processor"] = fields
     elif fields.keys() <= _fields(Source):
         spec["source"] = SOURCE | fields
     elif fields.keys() <= _fields(OpenAIProcessor):

@@ -1,9 +1,10 @@
 """The Jobs of a run: plan, work, export.
 
-Work is an Indexed Job whose indexes are worker slots: there are more than pods, since Kubernetes
-waits longer and longer before it uses one again that failed. The first worker that finds the run
-finished ends 0, and with it the Job is Complete. A worker that was stopped with work left ends 130,
-which counts as nothing.
+Work is an Indexed Job whose indexes are worker slots: there are more than pods, so that one whose
+restarts are used up leaves others. They do not shorten the wait after a crash: Kubernetes takes the
+lowest index again, after a wait that grows each time. The first worker that finds the run finished
+ends 0, and with it the Job is Complete. A worker that was stopped with work left ends 130, which
+counts as nothing.
 """
 
 from __future__ import annotations
