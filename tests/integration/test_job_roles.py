@@ -155,14 +155,15 @@ async def test_a_plan_that_died_is_begun_anew(operator: Operator, attached: bool
     async with connected(url) as pod:
         assert await housekeeping.start_over(pod, run.id, '"first"')
         await pod.execute("SELECT penstock_begin_items($1)", run.id)
-        row = (run.id, run.id, 0, "old", b"f", "{}", None)
+        row = (run.id, run.id, 0, "old", b"f", "{}", None, False)
         await pod.call(lambda c: c.copy_records_to_table(f"item_{run.id}", records=[row]))
         if attached:
             await pod.execute("SELECT penstock_end_items($1)", run.id)
         with pytest.raises(asyncpg.PostgresError):  # not even there
             await pod.call(
                 lambda c: c.copy_records_to_table(
-                    f"item_{run.id}", records=[(run.id, run.id + 1, 1, "x", b"f", "{}", None)]
+                    f"item_{run.id}",
+                    records=[(run.id, run.id + 1, 1, "x", b"f", "{}", None, False)],
                 )
             )
     await plan_main(environ(url, run))
