@@ -14,6 +14,8 @@ from penstock.work.stats import IN_WORDS, Stall, WorkerStats
 
 KNEE = "knee at 6: more calls at once do not make the far side faster"
 LIMIT = "rate limit, learned: 3,000 requests/min"
+WAITED = [stall for stall in Stall if stall is not Stall.BLOCKED]
+"""What the dispatcher waits for; it does not when nothing turns at all."""
 PHRASES: dict[Hold, str] = {
     Hold.PACE: LIMIT,
     Hold.CALLS: KNEE,
@@ -59,8 +61,9 @@ def test_a_worker_of_another_version_tells_nothing() -> None:
     assert holding.over_all([{"requests": 3}, {"held": {"pace": [1.0, LIMIT]}}]) == LIMIT
 
 
-def snapshot(stats: WorkerStats) -> dict[str, Any]:
+def snapshot(stats: WorkerStats, blocked: tuple[str, float] | None = None) -> dict[str, Any]:
     return stats.snapshot(
+        blocked=blocked,
         in_flight=0,
         concurrency=8,
         rate=None,
@@ -69,7 +72,7 @@ def snapshot(stats: WorkerStats) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize("reason", [*Hold, *Stall])
+@pytest.mark.parametrize("reason", [*Hold, *WAITED])
 def test_each_reason_has_words(reason: Hold | Stall) -> None:
     stats = WorkerStats()
     stats.waiting[reason] += 60.0
@@ -120,7 +123,7 @@ def test_clocks_that_differ_a_little_take_no_time_away(monkeypatch: pytest.Monke
 
 def test_the_split_counts_each_wait_once() -> None:
     stats = WorkerStats()
-    for place, reason in enumerate([*Hold, *Stall]):
+    for place, reason in enumerate([*Hold, *WAITED]):
         stats.waiting[reason] = 2.0**place
     told = snapshot(stats)
     parts: float = told["providerSeconds"] + told["gateSeconds"] + told["checkpointSeconds"]
@@ -133,3 +136,14 @@ def test_a_wait_that_has_not_ended_is_what_holds_it_back() -> None:
     snapshot(stats)
     stats._looked -= 30.0
     assert snapshot(stats)["heldBack"] == PHRASES[Hold.PAUSE]
+
+
+def test_who_blocks_the_event_loop_is_what_holds_it_back() -> None:
+    """It computes, but more workers would not help the items that wait behind it."""
+    stats = WorkerStats()
+    stats.waiting[Hold.CALLS] += 20.0
+    stats._cpu -= 60.0
+    told = snapshot(stats, ("parse (convert.py:12)", 60.0))
+    words = "parse (convert.py:12) blocks the event loop: use mode: process, or ctx.process for"
+    assert told["heldBack"].startswith(words)
+    assert holding.over_all([told]).startswith(words)

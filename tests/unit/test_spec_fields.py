@@ -27,6 +27,9 @@ HONOURED = {
         "url", "method", "headers", "body", "itemsBody", "responsePath", "idPath",
         "apiKey.secretKeyRef.name", "apiKey.secretKeyRef.key",
     )),
+    *(f"processor.python.{name}" for name in (
+        "entrypoint", "mode", "initializer", "kwargs", "memoryLimit",
+    )),
     *("batching.maxItemsPerRequest", "batching.maxTokensPerRequest", "sharding.itemsPerShard"),
     *("scaling.concurrency.min", "scaling.concurrency.max"),
     *("rateLimit.requestsPerMinute", "rateLimit.tokensPerMinute", "rateLimit.pool"),
@@ -48,6 +51,7 @@ ON_A_CLUSTER = {
     *("scaling.minParallelism", "scaling.maxParallelism"),
     *("ttlSecondsAfterFinished", "managedBy", "template"),
     *("source.configMap.name", "source.configMap.key"),
+    "processor.python.codeFrom.configMap.name",
 }
 REFUSED = {path.removeprefix("spec.") for path, meant, _ in NOT_YET if meant is None}
 

@@ -233,7 +233,6 @@ def test_a_processor_that_does_not_fit(processor: str, where: str, phrase: str) 
 
 
 NOT_YET = [
-    ("processor.python={entrypoint: 'a:b'}", "spec.processor.python"),
     ("processor.stages=[]", "spec.processor.stages"),
     ("budget.maxTokens=10", "spec.budget"),
 ]

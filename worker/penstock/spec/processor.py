@@ -150,7 +150,7 @@ class HttpProcessor(Model):
 class ConfigMapRef(Model):
     """A ConfigMap of the job's namespace."""
 
-    name: str = Field(min_length=1, description="Name of the ConfigMap.")
+    name: str = Field(min_length=1, description="On a cluster: name of the ConfigMap.")
 
 
 class CodeFrom(Model):

@@ -48,6 +48,7 @@ def validate(job: BatchJob) -> list[Mistake]:
         *_exactly_one(spec.processor, PROCESSORS, "spec.processor"),
         *processor_mistakes(spec.processor),
         *_bounds(spec),
+        *_functions(spec),
         *_output(spec.output),
         *unsupported(job),
         *template_mistakes(job),
@@ -169,6 +170,12 @@ def _bounds(spec: BatchJobSpec) -> Iterator[Mistake]:
         )
     if spec.budget is not None and spec.budget.max_cost is not None and spec.price is None:
         yield Mistake("spec.budget.maxCost", "needs spec.price, to know what tokens cost")
+
+
+def _functions(spec: BatchJobSpec) -> Iterator[Mistake]:
+    if spec.processor.python is not None and spec.batching.max_items_per_request > 1:
+        message = "a function is called with one item; quick ones are handed over together anyway"
+        yield Mistake("spec.batching.maxItemsPerRequest", message)
 
 
 def _output(output: Output | None) -> Iterator[Mistake]:
