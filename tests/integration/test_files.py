@@ -118,13 +118,21 @@ def test_what_cannot_be_written_is_told_before_any_call(
 
 
 @pytest.mark.parametrize(
-    "output", ['perItem: "o/{{ id }}"', 'perItem: "{{ id }}", file: {path: o}']
+    ("output", "said"),
+    [
+        ('{perItem: "out/{{ item.size }}.txt"}', "is that of the item at position 0, too"),
+        ('{perItem: "{{ id }}", file: {path: job.yaml}}', "is a file, not a folder"),
+        ('{perItem: "{{ id }}", file: {path: docs}}', "one of the input's files"),
+        ('{perItem: "out/{{ id }}.txt"}', "no-such-file"),
+    ],
 )
-def test_on_a_cluster_files_of_items_need_a_volume(folder: Path, output: str) -> None:
-    job = manifest(folder, "http://example.com", f"{{{output}}}", name="there")
+def test_submit_looks_at_the_paths_on_this_machine_before_it_asks_a_cluster(
+    folder: Path, output: str, said: str
+) -> None:
+    job = manifest(folder, "http://example.com", output, name="there")
     done = penstock("submit", job, "--kubeconfig", folder / "no-such-file")
     assert done.exit_code == 2, done.output
-    assert "spec.output.perItem: a pod writes these files" in " ".join(done.stderr.split())
+    assert said in " ".join(done.stderr.split())
 
 
 def test_paths_of_outputs_are_looked_at_before_the_first_file(

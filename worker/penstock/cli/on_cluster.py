@@ -226,17 +226,14 @@ def results(
 ) -> int:
     """See `penstock results`; returns the number of rows."""
     from penstock.cluster import commands
+    from penstock.export.write import stream_jsonl, write_rows
 
-    return wait(
-        commands.results(
-            target(name, access),
-            output=output,
-            failed=failed,
-            image=image,
-            stdout=sys.stdout.buffer,
-            warn=partial(typer.echo, err=True),
-        )
-    )
+    if output is None:
+        write = partial(stream_jsonl, stream=sys.stdout.buffer)
+    else:
+        warn = partial(typer.echo, err=True)
+        write = partial(write_rows, path=output, format=None, warn=warn)
+    return wait(commands.results(target(name, access), write=write, failed=failed, image=image))
 
 
 def suspend(name: str, access: Access) -> None:

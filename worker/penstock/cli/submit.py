@@ -24,15 +24,14 @@ from penstock.cli.options import (
     print_json,
     wait,
 )
-from penstock.errors import ClusterError, InputError, PenstockError
+from penstock.errors import ClusterError, PenstockError
 
 if TYPE_CHECKING:
     from penstock.cluster.commands import Target
+    from penstock.cluster.here import Here
     from penstock.cluster.kubeconfig import Access
     from penstock.cluster.watching import Since
     from penstock.local.options import View
-    from penstock.spec.job import OutputFormat
-    from penstock.spec.output import Output
     from penstock.store.progress import Progress
 
 WITH_RESULTS = ("FailurePolicyExceeded", "DeadlineExceeded")
@@ -88,24 +87,18 @@ def submit(
     """
     from penstock.cluster import commands
     from penstock.cluster.commands import Target
+    from penstock.cluster.here import check, put_here
     from penstock.cluster.kubeconfig import Access
-    from penstock.cluster.manifest import writes_there
     from penstock.cluster.submit import Person
-    from penstock.export.destination import file_destination
     from penstock.local.summary import answer
     from penstock.local.view import view_for
 
     job, written = load_written(manifest, changes)
     access = on_cluster.within(Access(kubeconfig, context, namespace), job.metadata.namespace)
     meant = Target(access, job.name)
-    wanted = output is not None or not writes_there(job)
-    if output is None and job.spec.output is not None and not writes_there(job):
-        refuse_per_item(job.spec.output)
-    target = file_destination(job, manifest.parent, output) if wanted else None
-    file = None
-    if target is not None:
-        wait(target.check())
-        file = target.path, target.format
+    here = put_here(job, manifest.parent, output)
+    if here is not None:
+        wait(check(here, job, manifest.parent, mounted=mounted))
     where = on_cluster.options_of(access)
     resume = f"penstock resume {job.name}{where}"
     stream = sys.stderr if json else sys.stdout
@@ -119,23 +112,21 @@ def submit(
         )  # fmt: skip
         if no_watch:
             view.notice(on_cluster.detached(meant))
-            if file is not None:
-                view.notice(f"  results:     penstock results {job.name}{where} -o {file[0]}")
+            if here is not None:
+                view.notice(f"  results:     {fetching(here, meant)}")
             if json:
                 print_json(answer(wait(commands.status(meant))))
             return
-        to_the_end(meant, since, view, file, json=json)
+        to_the_end(meant, since, view, here, json=json)
 
 
-def refuse_per_item(output: Output) -> None:
-    """Files of items are written by a pod, or not at all. Raises InputError."""
-    if output.per_item is not None:
-        raise InputError.at(
-            "spec.output.perItem",
-            "a pod writes these files, so they go to an object store (output.objectStore), or to a "
-            "volume that spec.template mounts (output.file.path); --output PATH fetches all "
-            "results as one file",
-        )
+def fetching(here: Here, meant: Target) -> str:
+    """What writes the results of a job that has ended."""
+    from penstock.export.to_file import ToFile
+
+    if isinstance(here, ToFile):
+        return f"penstock results {meant.name}{on_cluster.options_of(meant.access)} -o {here.path}"
+    return "penstock submit with the same manifest, which skips what is done"
 
 
 def redrive_there(
@@ -143,45 +134,44 @@ def redrive_there(
 ) -> NoReturn:
     """`penstock redrive` on a cluster: what failed runs again, and is watched."""
     from penstock.cluster import commands
-    from penstock.export.target import check_place
-    from penstock.export.write import format_of
+    from penstock.export.to_file import ToFile
     from penstock.local.view import view_for
 
     meant = on_cluster.target(name, access)
-    file = None
+    here = None
     if output is not None:
-        check_place(output, "--output")
-        file = output, format_of(output)
+        here = ToFile(output, None, "--output", is_input=lambda _: False)
+        wait(here.check())
     where = on_cluster.options_of(meant.access)
     resume = f"penstock resume {meant.name}{where}"
     stream = sys.stderr if json else sys.stdout
     with view_for(stream, quiet=quiet, command=resume, where=where) as view:
         since = wait(commands.redrive(meant))
-        to_the_end(meant, since, view, file, json=json)
+        to_the_end(meant, since, view, here, json=json)
 
 
 def to_the_end(
-    meant: Target, since: Since, view: View, file: tuple[Path, OutputFormat] | None, *, json: bool
+    meant: Target, since: Since, view: View, here: Here | None, *, json: bool
 ) -> NoReturn:
     """Watch a job, write its results, and end the command as `run` would. Raises InputError when
     the cluster found the manifest or its data wrong."""
     from penstock.local.summary import answer
 
-    ended = wait(on_cluster.interruptible(_followed(meant, since, view, file), view, meant))
+    ended = wait(on_cluster.interruptible(_followed(meant, since, view, here), view, meant))
     if ended is None:
         raise typer.Exit(130)
     progress, problem = ended
     view.finished(progress)
     if json:
         print_json(answer(progress))
-    if problem is not None and file is not None:
-        again = f"penstock results {meant.name}{on_cluster.options_of(meant.access)} -o {file[0]}"
+    if problem is not None and here is not None:
+        again = fetching(here, meant)
         raise ClusterError(f"{problem}\nThe results are kept. To fetch them: {again}")
     raise typer.Exit(exit_code(progress))
 
 
 async def _followed(
-    meant: Target, since: Since, view: View, file: tuple[Path, OutputFormat] | None
+    meant: Target, since: Since, view: View, here: Here | None
 ) -> tuple[Progress, PenstockError | None]:
     """How the job ended, and why its results could not be written where they could not."""
     from penstock.cluster import commands
@@ -191,18 +181,14 @@ async def _followed(
     progress = last.progress
     if progress.phase == "Failed" and progress.reason in INVALID:
         raise mistakes(progress.message)
-    if file is None or not _has_results(progress):
+    if here is None or not _has_results(progress):
         return progress, None
     view.progress(replace(progress, phase="Exporting"))
-    path, format = file
     try:
-        await commands.results(
-            meant, output=path, format=format, failed=False, image=None,
-            stdout=sys.stdout.buffer, warn=view.notice,
-        )  # fmt: skip
+        await commands.results(meant, write=lambda rows: here.write_rows(rows, view.notice))
     except PenstockError as error:
         return progress, error
-    return replace(progress, output=str(path)), None
+    return replace(progress, output=here.name), None
 
 
 def _has_results(progress: Progress) -> bool:

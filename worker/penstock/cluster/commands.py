@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from penstock.cluster import changing, watching
 from penstock.cluster import results as reading
@@ -16,10 +16,11 @@ from penstock.cluster import submit as handing_over
 from penstock.cluster.api import Api, opened
 from penstock.cluster.kinds import BATCH_JOBS
 from penstock.cluster.kubeconfig import Access, login
+from penstock.cluster.results import Write
 from penstock.cluster.seen import progress_of
 from penstock.cluster.submit import Person
 from penstock.cluster.watching import Look, Since
-from penstock.spec.job import BatchJob, OutputFormat
+from penstock.spec.job import BatchJob
 from penstock.store.progress import Progress
 
 
@@ -79,19 +80,15 @@ async def watch(target: Target, since: Since) -> AsyncGenerator[Look, None]:
 async def results(
     target: Target,
     *,
-    output: Path | None,
-    format: OutputFormat | None = None,
-    failed: bool,
-    image: str | None,
-    stdout: IO[bytes],
-    warn: Callable[[str], object],
+    write: Write,
+    failed: bool = False,
+    image: str | None = None,
 ) -> int:
     """See `penstock.cluster.results`."""
     async with _connected(target.access) as (api, namespace):
         return await reading.results(
-            api, namespace, target.name, output=output, format=format,
-            failed=failed, image=image, stdout=stdout, warn=warn,
-        )  # fmt: skip
+            api, namespace, target.name, write=write, failed=failed, image=image
+        )
 
 
 async def suspend(target: Target) -> None:

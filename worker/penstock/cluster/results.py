@@ -1,4 +1,4 @@
-"""Results from the cluster: read by a pod of the job's own, written here in any format.
+"""Results from the cluster: read by a pod of the job's own, written here in any form.
 
 pod: `penstock rows` ─► stdout ─► WebSocket by the API server ─► rows ─► writers of `export`
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from penstock import jsons
 from penstock.cluster.api import Api, Refused
@@ -21,9 +20,9 @@ from penstock.cluster.reader_pod import database_secret, newest, reader_of, read
 from penstock.cluster.run_in_pod import run_in_pod
 from penstock.errors import ClusterError, InputError, NotFound
 from penstock.export.rows import ExportRow
-from penstock.export.write import stream_jsonl, write_rows
-from penstock.spec.job import OutputFormat
 
+Write = Callable[[AsyncIterator[Sequence[ExportRow]]], Awaitable[int]]
+"""Writes the rows it is given, once; returns how many."""
 _PATIENCE = 300.0
 """Seconds for the pod to start: its image may have to be pulled."""
 _LOOK = 0.3
@@ -35,17 +34,14 @@ async def results(
     namespace: str,
     name: str,
     *,
-    output: Path | None,
-    format: OutputFormat | None,
+    write: Write,
     failed: bool,
     image: str | None,
-    stdout: IO[bytes],
-    warn: Callable[[str], object],
 ) -> int:
-    """Write a job's results, to a file or as JSON Lines to stdout; returns the number of rows.
+    """Have a job's results written; returns what `write` does.
 
     failed: only the failed items. image: of the pod, where the job's own is not known any more.
-    warn: told what the format could not hold whole. Raises NotFound, ClusterError, ExportError.
+    Raises NotFound, ClusterError, and what `write` raises.
     """
     batchjob = await the_job(api, namespace, name)
     if not (batchjob.get("status") or {}).get("currentRun"):
@@ -59,9 +55,7 @@ async def results(
             aclosing(run_in_pod(api, namespace, pod, CONTAINER, command)) as pieces,
             aclosing(rows_of(pieces)) as rows,
         ):
-            if output is not None:
-                return await write_rows(rows, output, format, warn=warn)
-            return await stream_jsonl(rows, stdout)
+            return await write(rows)
     finally:
         # Also when the command is interrupted: the deletion is not.
         await asyncio.shield(_delete(api, namespace, pod))

@@ -51,10 +51,7 @@ def destination(job: BatchJob, directory: Path, option: Path | None = None) -> D
         if template is not None:
             return ToObjects(job, store, template, os.environ)
         return ToObject(job, store, output.format, os.environ)
-    if option is None and output is not None and output.per_item is not None:
-        folder = directory / output.file.path if output.file is not None else directory
-        return ToFolder(folder, output.per_item, input_test(job, directory))
-    return file_destination(job, directory, option)
+    return local_destination(job, directory, option)
 
 
 def with_planned_paths(
@@ -82,11 +79,16 @@ async def kept_there(
         yield None
 
 
-def file_destination(job: BatchJob, directory: Path, option: Path | None = None) -> ToFile | None:
-    """The same where that is one file on this machine."""
+def local_destination(
+    job: BatchJob, directory: Path, option: Path | None = None
+) -> ToFile | ToFolder | None:
+    """The same where that is on this machine; None where it is elsewhere, too."""
     output = job.spec.output
     if option is not None:
         path, format, named_by = option.resolve(), None, "--output"
+    elif output is not None and output.object_store is None and output.per_item is not None:
+        folder = directory / output.file.path if output.file is not None else directory
+        return ToFolder(folder, output.per_item, input_test(job, directory))
     elif output is not None and output.file is not None:
         path, format = directory / output.file.path, output.format
         named_by = "spec.output.file.path"

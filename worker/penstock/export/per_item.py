@@ -8,16 +8,15 @@ from typing import Any
 from penstock import jsons
 from penstock.errors import ExportError, InputError, Mistake
 from penstock.export.rows import ExportRow
-from penstock.export.stored import export_rows
 from penstock.sources.items import Item
 from penstock.spec.item_path import FIELD, BadPath, ItemPaths
-from penstock.store.db import Database
-from penstock.store.runs import Run
 
 _MOST_PROBLEMS = 10
 _WRITTEN = ("succeeded", "skipped")
 
 IsInput = Callable[[str], bool]
+Rows = Callable[[], AsyncIterator[Sequence[ExportRow]]]
+"""All rows of a run in chunks, from the first whenever it is called."""
 
 
 def content(output: Any) -> bytes:
@@ -26,13 +25,13 @@ def content(output: Any) -> bytes:
 
 
 async def item_files(
-    db: Database, run: Run, template: str, is_input: IsInput | None
+    every: Rows, template: str, is_input: IsInput | None
 ) -> AsyncIterator[Sequence[tuple[str, ExportRow]]]:
     """Path and row of every item that has a result, in chunks. All paths are looked at before the
     first is given. Raises ExportError, naming the items whose paths will not do."""
     paths = ItemPaths(template, is_input)
     problems = []
-    async for chunk in export_rows(db, run):
+    async for chunk in every():
         for row in _with_result(chunk):
             try:
                 paths.claim(_path(paths, row), row.position)
@@ -42,7 +41,7 @@ async def item_files(
                     raise _unwritten(problems) from None
     if problems:
         raise _unwritten(problems)
-    async for chunk in export_rows(db, run):
+    async for chunk in every():
         yield [(_path(paths, row), row) for row in _with_result(chunk)]
 
 

@@ -1,4 +1,4 @@
-"""Rows parked on disk between the two passes: names first, then the file.
+"""Rows parked on disk between two passes: names first, then the file; or all paths, then the files.
 
 The columns are known only when every row has been seen. Reading the database twice could give two
 different answers while work is going on, so each row is read once and kept in an unnamed temporary
@@ -11,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import pickle
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from penstock.export.rows import ExportRow
+from penstock.export.target import plain_words
+from penstock.export.threads import in_thread
 
 _CHUNK_ROWS = 1_000
 _CHUNK_BYTES = 1 << 20
@@ -60,3 +63,27 @@ class Spool:
         """Give the space back."""
         with contextlib.suppress(OSError):  # what is unwritten on a full disk fails once more
             self._file.close()
+
+
+@contextlib.asynccontextmanager
+async def parked(
+    rows: AsyncIterator[Sequence[ExportRow]],
+) -> AsyncIterator[Callable[[], AsyncIterator[Sequence[ExportRow]]]]:
+    """Rows that come only once, kept so that they can be read from the first again and again, one
+    reading after the other. Raises ExportError when there is no room for them."""
+    where = Path(tempfile.gettempdir())
+    with plain_words(where):
+        spool = await in_thread(Spool)
+    try:
+        async for chunk in rows:
+            with plain_words(where):
+                await in_thread(partial(spool.add, chunk))
+        yield partial(_from_the_first, spool)
+    finally:
+        await in_thread(spool.close)
+
+
+async def _from_the_first(spool: Spool) -> AsyncIterator[Sequence[ExportRow]]:
+    await in_thread(spool.rewind)
+    while chunk := await in_thread(spool.take):
+        yield chunk

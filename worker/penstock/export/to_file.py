@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.errors import InputError
+from penstock.export.rows import ExportRow
 from penstock.export.stored import export
 from penstock.export.target import check_place
-from penstock.export.write import format_of
+from penstock.export.write import format_of, write_rows
 from penstock.sources.file_items import would_match
 from penstock.sources.files import data_files
 from penstock.spec.job import BatchJob, OutputFormat
@@ -48,6 +49,12 @@ class ToFile:
     async def write(self, db: Database, run: Run, warn: Callable[[str], object], /) -> int:
         """Write all rows. The file is there whole or not at all. Raises ExportError."""
         return await export(db, run, self.path, self.format, warn=warn)
+
+    async def write_rows(
+        self, rows: AsyncIterator[Sequence[ExportRow]], warn: Callable[[str], object], /
+    ) -> int:
+        """The same with rows that come from elsewhere."""
+        return await write_rows(rows, self.path, self.format, warn=warn)
 
     def _check(self) -> None:
         check_place(self.path, self.named_by)

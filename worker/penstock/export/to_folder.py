@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from penstock.export.per_item import content, item_files
+from penstock.export.per_item import Rows, content, item_files
 from penstock.export.rows import ExportRow
+from penstock.export.spool import parked
+from penstock.export.stored import export_rows
 from penstock.export.target import check_place, hidden_folder, plain_words
 from penstock.export.threads import in_thread
 from penstock.spec.item_path import FIELD
@@ -41,10 +43,24 @@ class ToFolder:
     async def write(self, db: Database, run: Run, _warn: Callable[[str], object], /) -> int:
         """Write the results there are; returns how many. Each file is there whole or not at all,
         and one that is there already is replaced. Raises ExportError."""
+        return await self._write(partial(export_rows, db, run))
+
+    async def write_rows(
+        self, rows: AsyncIterator[Sequence[ExportRow]], _warn: Callable[[str], object], /
+    ) -> int:
+        """The same with rows that come from elsewhere, and once."""
+        async with parked(rows) as every:
+            return await self._write(every)
+
+    def is_input_path(self, path: str) -> bool:
+        """Whether a path below the folder is one that items are read from."""
+        return self.is_input(self.folder / path)
+
+    async def _write(self, every: Rows) -> int:
         count = 0
         with contextlib.ExitStack() as undo:
             scratch: Path | None = None
-            async for chunk in item_files(db, run, self.template, self.is_input_path):
+            async for chunk in item_files(every, self.template, self.is_input_path):
                 if scratch is None:
                     scratch = await in_thread(partial(_scratch, self.folder, undo))
                 await in_thread(partial(self._put, chunk, scratch))
@@ -53,10 +69,6 @@ class ToFolder:
                 # Once for all files: for each by itself it would take longer than writing them.
                 await in_thread(os.sync)
         return count
-
-    def is_input_path(self, path: str) -> bool:
-        """Whether a path below the folder is one that items are read from."""
-        return self.is_input(self.folder / path)
 
     def _put(self, chunk: Sequence[tuple[str, ExportRow]], scratch: Path) -> None:
         part = scratch / "part"

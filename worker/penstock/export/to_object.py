@@ -6,11 +6,12 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from penstock.errors import ExportError, InputError
 from penstock.export.per_item import content, item_files
-from penstock.export.stored import export
+from penstock.export.stored import export, export_rows
 from penstock.export.write import format_of
 from penstock.sources.object_store import Bucket, Kind, StoreError
 from penstock.sources.objects import would_match
@@ -100,8 +101,8 @@ class ToObjects:
                     message = f"cannot write {url.at(key)} of item {item_id!r}: {error}"
                     raise ExportError(message) from error
 
-        count = 0
-        async for chunk in item_files(db, run, self.template, self.is_input_path):
+        count, every = 0, partial(export_rows, db, run)
+        async for chunk in item_files(every, self.template, self.is_input_path):
             try:
                 async with asyncio.TaskGroup() as group:
                     for path, row in chunk:
