@@ -64,3 +64,14 @@ async def test_results_are_no_item_of_the_next_run(tmp_path: Path, inside: str) 
     with pytest.raises(InputError, match="among the next run's items"):
         await checked(job("docs", inside, format="files"), tmp_path)
     await checked(job("docs/*.pdf", inside, format="files"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["12345678901234567890", "[-12345678901234567890]", '{"a":{"b":[18446744073709551616]}}']
+)
+def test_long_numbers_stay_as_they_are(text: str) -> None:
+    assert jsons.dumps(jsons.loads(text)) == text
+
+
+def test_many_digits_behind_the_point_are_as_precise_as_a_number_can_be() -> None:
+    assert jsons.loads("0.12345678901234567890123") == 0.12345678901234567890123
