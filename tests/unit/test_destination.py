@@ -67,7 +67,8 @@ async def test_results_are_no_item_of_the_next_run(tmp_path: Path, inside: str) 
 
 
 @pytest.mark.parametrize(
-    "text", ["12345678901234567890", "[-12345678901234567890]", '{"a":{"b":[18446744073709551616]}}']
+    "text",
+    ["12345678901234567890", "[-12345678901234567890]", '{"a":{"b":[18446744073709551616]}}'],
 )
 def test_long_numbers_stay_as_they_are(text: str) -> None:
     assert jsons.dumps(jsons.loads(text)) == text

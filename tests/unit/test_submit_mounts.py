@@ -64,7 +64,7 @@ def test_the_same_paths_lead_to_them(paths: list[str], folder: str, wanted: list
     ],
 )
 def test_the_rest_of_the_template_stays(containers: list[dict[str, Any]]) -> None:
-    given = {
+    given: dict[str, Any] = {
         "metadata": {"labels": {"team": "a"}},
         "spec": {
             "nodeSelector": {"disk": "fast"},
