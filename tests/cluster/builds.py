@@ -25,6 +25,7 @@ from tests.cluster.contents import reference as reference
 from tests.cluster.errors import ClusterError
 
 NAMES = ("worker", "operator", "postgres", "prometheus", "busybox")
+"""What most tests need; `samples` is built by those that ask for it."""
 # Archives kept of every image: a branch's, the main line's, and one to go back to.
 _KEPT = 3
 

@@ -47,7 +47,7 @@ class Image:
 
 
 _PYTHON = {"BASE_IMAGE": "base", "BUILD_IMAGE": "build"}
-# The same for both roles, so that what they share is built once.
+# The same for all of ours, so that what they share is built once.
 _REPOSITORY = (
     "Dockerfile",
     ".dockerignore",
@@ -57,6 +57,7 @@ _REPOSITORY = (
     "pyproject.toml",
     "requirements-build.txt",
     "requirements-operator.txt",
+    "requirements-samples.txt",
     "requirements-worker.txt",
     "worker",
 )
@@ -65,6 +66,7 @@ IMAGES: Mapping[str, Image] = {
     "operator": Image(".", _REPOSITORY, _PYTHON, "operator"),
     "postgres": Image("tests/images/postgres", (".",), {"BASE_IMAGE": "base"}),
     "prometheus": Image("tests/images/prometheus", (".",), {"BASE_IMAGE": "base"}),
+    "samples": Image(".", _REPOSITORY, _PYTHON, "samples"),
     "worker": Image(".", _REPOSITORY, _PYTHON, "worker"),
 }
 # These two come from elsewhere than a Dockerfile alone: Debian's packages, a file of the machine.

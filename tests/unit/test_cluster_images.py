@@ -52,7 +52,7 @@ def test_everything_the_dockerfile_copies_is_an_input() -> None:
     """What is not would be missing in the build, or change without another name."""
     copied = set(re.findall(r"^COPY (requirements-\S+)", DOCKERFILE, re.MULTILINE))
     assert copied
-    for role in ("worker", "operator"):
+    for role in ("worker", "operator", "samples"):
         assert IMAGES[role].target == role
         assert copied <= set(IMAGES[role].inputs)
     allowed = (ROOT / ".dockerignore").read_text().splitlines()
