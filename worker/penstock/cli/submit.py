@@ -22,6 +22,7 @@ from penstock.cli.options import (
     exit_code,
     load_written,
     print_json,
+    same_command,
     wait,
 )
 from penstock.errors import ClusterError, PenstockError
@@ -126,7 +127,8 @@ def fetching(here: Here, meant: Target) -> str:
 
     if isinstance(here, ToFile):
         return f"penstock results {meant.name}{on_cluster.options_of(meant.access)} -o {here.path}"
-    return "penstock submit with the same manifest, which skips what is done"
+    # What is done is skipped, and the files are written.
+    return same_command([word for word in sys.argv[1:] if word != "--no-watch"])
 
 
 def redrive_there(
