@@ -1,4 +1,4 @@
-"""Rows parked on disk between two passes: columns or paths are settled first, then files are written.
+"""Rows parked on disk between two passes: columns or paths are settled first, files come then.
 
 The columns are known only when every row has been seen. Reading the database twice could give two
 different answers while work is going on, so each row is read once and kept in an unnamed temporary
