@@ -1,16 +1,21 @@
 """Python functions on the cluster: their code from a ConfigMap and from the laptop, the files they
-read, and what becomes of one that takes its pod along. All jobs are under way at once."""
+read and write, libraries from an image, and what becomes of one that takes its pod along. All jobs
+are under way at once."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.cluster import builds
+from tests.cluster.config import Paths
 from tests.e2e import pods
+from tests.e2e.command import ROOT
 from tests.e2e.kube import Object, condition
 from tests.e2e.laptop import SECONDS, Site, set_up
 from tests.e2e.namespace import Namespaces
@@ -170,6 +175,39 @@ def test_code_and_files_of_the_laptop(site: Site) -> None:
     again = site.namespace.all("ConfigMap", "app.kubernetes.io/part-of=pages")
     kept = {one["metadata"]["name"] for one in again} & {one["metadata"]["name"] for one in staged}
     assert (len(again), kept) == (2, {there["spec"]["source"]["configMap"]["name"]})
+
+
+@pytest.mark.own_cluster
+def test_a_sample_with_libraries_writes_the_same_files_here_and_there(site: Site) -> None:
+    samples, sample = ROOT / "manifests" / "samples", "document-conversion"
+    for folder in ("here", "there"):
+        made = site.folder / folder
+        shutil.copytree(samples / "data" / "documents", made / "data" / "documents")
+        shutil.copy(samples / f"{sample}.yaml", made)
+        shutil.copy(samples / "document_conversion.py", made)
+    image = builds.load(["samples"], Paths())["samples"]
+    changes = (f"template.spec.containers=[{{image: {image}}}]", "scaling.maxParallelism=1")
+    options = [word for change in changes for word in ("--set", change)]
+
+    def results(folder: str) -> dict[str, bytes]:
+        out = site.folder / folder / "out"
+        return {
+            path.relative_to(out).as_posix(): path.read_bytes()
+            for path in out.rglob("*")
+            if path.is_file()
+        }
+
+    site.penstock("run", f"here/{sample}.yaml", code=3)
+    told = site.there("submit", f"there/{sample}.yaml", *options, code=3)
+    assert "document_conversion.py (1 file, " in told
+    assert results("there") == results("here")
+    documents = sorted(path.name for path in (samples / "data" / "documents").iterdir())
+    assert len(results("there")) == len(documents) - 1
+    site.penstock("results", sample, "-o", "here.jsonl")
+    site.there("results", sample, "-o", "there.jsonl")
+    failed = [row for row in site.rows("there.jsonl") if row["_status"] == "failed"]
+    assert failed == [row for row in site.rows("here.jsonl") if row["_status"] == "failed"]
+    assert [row["_error"].partition(":")[0] for row in failed] == ["not a whole PDF"]
 
 
 def test_code_that_is_not_there_is_told(site: Site) -> None:
