@@ -218,6 +218,9 @@ def test_what_happens_in_a_process_of_the_context_comes_back(job: Job) -> None:
     job.write("crashes_elsewhere", 20)
     assert job.run(SOME_FAILED)["failed"] == 1
     assert "exit code 3" in job.rows()[3]["_error"]
+    job.write("too_much_elsewhere", 5, python={"memoryLimit": "300Mi"})
+    assert job.run(SOME_FAILED)["failed"] == 1
+    assert "300 MiB" in job.rows()[3]["_error"]
     job.write("fails_elsewhere", 2)
     job.run(SOME_FAILED)
     lines = job.rows()[1]["_error"].splitlines()

@@ -160,3 +160,14 @@ def spins(item: dict[str, Any]) -> int:  # noqa: ARG001
         file.write(f"{os.getpid()}\n")
     while True:
         pass
+
+
+async def too_much_elsewhere(item: dict[str, Any], ctx: Context) -> int:
+    return await ctx.process(grow, item["n"])
+
+
+def grow(number: int) -> int:
+    kept = []
+    while number == 3:
+        kept.append(b"x" * 10_000_000)
+    return number

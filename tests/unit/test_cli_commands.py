@@ -459,7 +459,7 @@ def test_validate_says_what_would_be_done() -> None:
         "job.yaml: OK",
         "  source       products.csv: 2 items",
         "  processor    openai chat gpt-5-nano at http://127.0.0.1:9/v1",
-        "  concurrency  1 to 64 calls in flight in a worker",
+        "  concurrency  1-64 calls in flight",
         "  rate limit   500 requests a minute",
         "  output       kept in result set products: penstock results products -o FILE",
     ]

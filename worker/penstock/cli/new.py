@@ -76,9 +76,11 @@ def validate(manifest: Manifest, changes: Set = None) -> None:
         penstock validate job.yaml --set source.limit=10
     """
     from penstock.export.destination import destination
-    from penstock.local.banner import labelled, processor_phrase
+    from penstock.local.banner import concurrency_phrase, labelled, processor_phrase
+    from penstock.local.driver import usual_workers
     from penstock.local.prepare import base
     from penstock.spec.secrets import api_key
+    from penstock.work.functions.machine import cores
 
     job = load_job(manifest, changes)
     directory = base(manifest)
@@ -101,12 +103,11 @@ def validate(manifest: Manifest, changes: Set = None) -> None:
         mistakes += error.mistakes
     if mistakes:
         raise InputError(mistakes)
-    bounds = job.spec.scaling.concurrency
-    calls = f"{bounds.min} to {bounds.max}" if bounds.min < bounds.max else f"{bounds.max}"
     typer.echo(f"{manifest}: OK")
     typer.echo(labelled("source", f"{source_phrase(job.spec.source)}: {items}"))
     typer.echo(labelled("processor", processor_phrase(job.spec.processor)))
-    typer.echo(labelled("concurrency", f"{calls} calls in flight in a worker"))
+    calls = concurrency_phrase(job, usual_workers(job), cores())
+    typer.echo(labelled("concurrency", calls))
     typer.echo(labelled("rate limit", limit_phrase(job)))
     typer.echo(labelled("output", output_phrase(job)))
     if warning:

@@ -90,3 +90,13 @@ def _skipped(job: BatchJob, plan: PlanSummary) -> str:
         return "0: every item runs, whatever was done before"
     why = "done before (by ID)" if job.spec.existing == "skipByID" else "done before, unchanged"
     return f"{count(plan.unchanged)}: {why}" if plan.unchanged else "0"
+
+
+def concurrency_phrase(job: BatchJob, workers: int, cores: int) -> str:
+    """How much is done at once, on a machine with so many cores."""
+    bounds, python = job.spec.scaling.concurrency, job.spec.processor.python
+    if python is not None and python.mode == "process":
+        return f"{workers * min(max(1, cores // workers), bounds.max)} processes"
+    calls = str(bounds.max) if bounds.min == bounds.max else f"{bounds.min}-{bounds.max}"
+    each = f" in each of {workers} workers" if workers > 1 else ""
+    return f"{calls} calls in flight{each}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from penstock.errors import AlreadyRunning, InputError
 from penstock.export.destination import Destination, destination
 from penstock.local import identity, logfile
+from penstock.local.banner import concurrency_phrase
 from penstock.local.database import Home, log_folder, open_database
 from penstock.local.interrupts import Interrupts, interrupts
 from penstock.local.options import Options, Outcome, View
@@ -89,7 +90,7 @@ async def _run(
             view.notice(prepared.nothing)
             looked = await Observer(home.db, prepared.run).look(started, failures=True)
             return Outcome(EXIT_COMPLETE, looked)
-        view.banner(job, prepared.plan, _concurrency(job, workers.count), log_file)
+        view.banner(job, prepared.plan, concurrency_phrase(job, workers.count, cores()), log_file)
         drive = _Drive(
             home, job, prepared, workers, view, log_file, target, started, base(manifest)
         )
@@ -261,13 +262,3 @@ def usual_workers(job: BatchJob) -> int:
     many as there are cores."""
     python = job.spec.processor.python
     return cores() if python is not None and python.mode == "process" else 1
-
-
-def _concurrency(job: BatchJob, workers: int) -> str:
-    bounds, python = job.spec.scaling.concurrency, job.spec.processor.python
-    if python is not None and python.mode == "process":
-        count = max(workers, min(cores(), bounds.max * workers))
-        return f"{count} processes"
-    calls = str(bounds.max) if bounds.min == bounds.max else f"{bounds.min}-{bounds.max}"
-    each = f" in each of {workers} workers" if workers > 1 else ""
-    return f"{calls} calls in flight{each}"

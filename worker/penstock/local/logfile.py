@@ -22,7 +22,7 @@ KEPT = 3
 """Older files beside the log, `<job>.log.1` to `<job>.log.3`."""
 
 _LINE = "%(asctime)s %(levelname)-7s {role} [%(process)d] %(message)s"
-_NOISY = ("aiohttp", "asyncio", "asyncpg", "urllib3")
+_NOISY = ("aiohttp", "asyncio", "asyncpg", "httpcore2", "httpx2", "openai", "urllib3")
 
 _handler: logging.Handler | None = None
 _current: Path | None = None

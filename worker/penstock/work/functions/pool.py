@@ -47,8 +47,7 @@ class Pool:
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Start them. Raises InputError when the function cannot be loaded."""
-        self._watching = asyncio.create_task(self._watch())
+        """Start them all now. Raises InputError when the function cannot be loaded."""
         started = await asyncio.gather(
             *(self._start() for _ in range(self.count)), return_exceptions=True
         )
@@ -99,6 +98,8 @@ class Pool:
     async def _taken(
         self, waiting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
     ) -> AsyncIterator[Process]:
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
         with waiting():
             await self._turn.acquire()
         try:

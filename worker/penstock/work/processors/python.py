@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -90,6 +91,7 @@ class FunctionProcessor:
     async def start(self, gate: Gate, on_call: Callable[[Outcome, float], None]) -> Admission:
         """Load the function, let the initializer run, start processes. Raises InputError."""
         if self._in_process:
+            self._watch = Watch(self._roots, math.inf)
             self._pool = self._new_pool(self._python.entrypoint, self._python.initializer)
             await self._pool.open()
             return gate
