@@ -250,12 +250,68 @@ class TestWriting:
             assert found.keys() == {"a", "b", "c", "kept"}
             done = {"_status": "succeeded", "_attempts": 1, "_position": 0}
             assert found["a"] == {
-                **done, "sku": "a", "title": "T", "colour": "red", "must": 1, "_id": "a",
+                **done, "sku": "a", "title": "old", "colour": "red", "must": 1, "_id": "a",
                 "output": {"colour": "red"},
             }  # fmt: skip
             assert (found["b"]["title"], found["b"]["colour"]) == ("V", None)
             assert found["c"]["output"] == "only text"
             assert found["kept"]["colour"] == "mine"
+
+    async def test_what_a_query_made_of_a_row_does_not_go_back_into_it(
+        self, user: asyncpg.Connection, writer: Writer
+    ) -> None:
+        await user.execute(
+            "CREATE TABLE movies (id int PRIMARY KEY, overview text, genre text, _status text);"
+            " INSERT INTO movies VALUES (1, 'A long overview'), (2, 'Another')"
+        )
+        query = "SELECT id, left(overview, 5) AS overview, genre, _status FROM movies"
+        items = [
+            jsons.loads(row[0]) for row in await user.fetch(f"SELECT to_jsonb(q) FROM ({query}) q")
+        ]
+        assert items[0]["overview"] == "A lon"
+        items.append({"id": 3, "overview": "new"})
+        rows = [stored(str(item["id"]), item, {"genre": "noir"}) for item in items]
+        for _ in range(2):
+            writing = await writer.write(*rows, table="movies")
+            assert writing.written == 3
+            done = {"genre": "noir", "_status": "succeeded"}
+            assert await writer.all("movies") == [
+                {"id": 1, "overview": "A long overview", **done},
+                {"id": 2, "overview": "Another", **done},
+                {"id": 3, "overview": "new", **done},
+            ]
+
+    async def test_an_answer_without_a_column_changes_no_row_that_is_there(
+        self, user: asyncpg.Connection, writer: Writer
+    ) -> None:
+        await user.execute(
+            "CREATE TABLE t (id int PRIMARY KEY, a text, must int NOT NULL);"
+            " INSERT INTO t VALUES (1, 'old', 1)"
+        )
+        writing = await writer.write(stored("1", {"a": "new"}, {"b": 1}))
+        writing.refuse()
+        assert await writer.all() == [{"id": 1, "a": "old", "must": 1}]
+
+    @pytest.mark.parametrize(
+        ("type", "keys"),
+        [
+            ("int", ["7", "8", "07"]),
+            ("numeric", ["1.5", "2", "1.50"]),
+            ("char(4)", ["a", "b", "a "]),
+        ],
+    )
+    async def test_keys_that_are_equal_to_the_type(
+        self, user: asyncpg.Connection, writer: Writer, type: str, keys: list[str]
+    ) -> None:
+        await user.execute(f"CREATE TABLE t (id {type} PRIMARY KEY, x int)")
+        rows = [stored(key, {}, {"x": n}) for n, key in enumerate(keys)]
+        for _ in range(2):
+            writing = await writer.write(*rows)
+            writing.refuse()
+            assert sorted(row["x"] for row in await writer.all()) == [1, 2]
+            assert list(writing.remarks()) == [
+                "1 results have the key of a later one, which was written"
+            ]
 
     async def test_the_key_is_the_items_field_or_its_id(
         self, user: asyncpg.Connection, writer: Writer

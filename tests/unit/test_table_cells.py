@@ -48,7 +48,10 @@ def test_values_as_postgresql_reads_them(kind: str, value: Any, text: str | None
     assert as_text(value, column(kind)) == text
 
 
-def filled(types: dict[str, str], item: Any, output: Any) -> dict[str, str | None]:
+Texts = dict[str, str | None]
+
+
+def filled(types: dict[str, str], item: Any, output: Any) -> tuple[Texts, Texts]:
     return record(
         columns(**types), "id", position=3, item_id="x", attempts=2, item=item, output=output
     )
@@ -56,22 +59,34 @@ def filled(types: dict[str, str], item: Any, output: Any) -> dict[str, str | Non
 
 def test_which_columns_are_filled() -> None:
     types = {"id": "text", "title": "text", "year": "int4", "_attempts": "int4", "other": "text"}
-    assert filled(types, {"title": "a", "year": ""}, {"title": "b"}) == {
-        "id": "x", "title": "b", "year": None, "_attempts": "2",
-    }  # fmt: skip
-    assert filled(types, "text", ["no object"]) == {"id": "x", "_attempts": "2"}
-    assert filled({"id": "text", "output": "jsonb", "item": "jsonb"}, "i", [1]) == {
-        "id": "x", "output": "[1]", "item": '"i"',
-    }  # fmt: skip
+    assert filled(types, {"title": "a", "year": "", "_attempts": 7}, {"title": "b"}) == (
+        {"title": "b", "_attempts": "2"},
+        {"id": "x", "year": None},
+    )
+    assert filled(types, "text", ["no object"]) == ({"_attempts": "2"}, {"id": "x"})
+    assert filled({"id": "text", "output": "jsonb", "item": "jsonb"}, "i", [1]) == (
+        {"output": "[1]"},
+        {"id": "x", "item": '"i"'},
+    )
     whole = {"id": "text", "output": "jsonb"}
-    assert filled(whole, {}, {"a": 1})["output"] == '{"a":1}'
-    assert filled(whole, {}, {"output": 1})["output"] == "1"
+    assert filled(whole, {}, {"a": 1}) == ({"output": '{"a":1}'}, {"id": "x"})
+    assert filled(whole, {}, {"output": 1, "id": "y"}) == ({"output": "1"}, {"id": "x"})
+
+
+def test_what_the_item_has_of_an_earlier_answer_does_not_count() -> None:
+    types = {"id": "text", "output": "jsonb", "item": "text"}
+    assert filled(types, {"output": None, "item": "mine"}, [1]) == (
+        {"output": "[1]"},
+        {"id": "x", "item": "mine"},
+    )
+    types = {"id": "text", "embedding": "vector"}
+    assert filled(types, {"embedding": None}, [1, 2]) == ({"embedding": "[1,2]"}, {"id": "x"})
 
 
 def test_a_vector_goes_to_output_or_to_embedding() -> None:
     types = {"id": "text", "embedding": "vector"}
-    assert filled(types, {}, [1, 2]) == {"id": "x", "embedding": "[1,2]"}
-    assert filled({**types, "output": "jsonb"}, {}, [1, 2]) == {"id": "x", "output": "[1,2]"}
+    assert filled(types, {}, [1, 2])[0] == {"embedding": "[1,2]"}
+    assert filled({**types, "output": "jsonb"}, {}, [1, 2])[0] == {"output": "[1,2]"}
     assert [is_vector(value) for value in ([1, 0.5], [], [True], ["1"], 1)] == [
         *(True, False, False, False, False)
     ]

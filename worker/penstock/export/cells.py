@@ -1,11 +1,14 @@
 """What a result puts into the columns of a table, as PostgreSQL reads values: as text. Pure.
 
 a column is filled from   the output's key of that name
-                          else the item's field of that name
                           else `_position`, `_id`, `_status`, `_attempts` of the same name
-`output`, `item`          hold the whole of it where it has no key of that name
+                          else the item's field of that name
+`output`, `item`          hold the whole of it; `output` not where the output has a key of that name
 `embedding`               holds an output that is a list of numbers where there is no `output`
 the key                   is filled from the item's field of that name, else from the item ID
+
+A row that is there gets only what comes from the answer: the item may be what a query made of that
+row. A new one gets the item's fields as well.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock import jsons
 
@@ -43,6 +46,16 @@ class Column:
     must: bool = False
 
 
+class Cells(NamedTuple):
+    """The columns that a result fills, with their values; others are to be left alone.
+
+    answer: in every row. item: the key, and what only a new row gets.
+    """
+
+    answer: dict[str, str | None]
+    item: dict[str, str | None]
+
+
 def record(
     columns: Mapping[str, Column],
     key: str,
@@ -52,19 +65,24 @@ def record(
     attempts: int,
     item: Any,
     output: Any,
-) -> dict[str, str | None]:
-    """The columns that a result fills, with their values; others are to be left alone."""
-    given: dict[str, Any] = dict(
+) -> Cells:
+    """What a result puts into a row."""
+    answer: dict[str, Any] = dict(
         zip(FIXED, (position, item_id, "succeeded", attempts), strict=True)
     )
-    given |= {"item": item, "output": output}
+    answer["output"] = output
     if "output" not in columns and is_vector(output):
-        given["embedding"] = output
-    if isinstance(item, dict):
-        given |= item
+        answer["embedding"] = output
     if isinstance(output, dict):
-        given |= output
+        answer |= output
+    given = {"item": item} | (item if isinstance(item, dict) else {})
+    given = {name: value for name, value in given.items() if name not in answer}
+    answer.pop(key, None)
     given[key] = key_of(item, item_id, key)
+    return Cells(_texts(answer, columns), _texts(given, columns))
+
+
+def _texts(given: Mapping[str, Any], columns: Mapping[str, Column]) -> dict[str, str | None]:
     return {name: as_text(given[name], column) for name, column in columns.items() if name in given}
 
 

@@ -31,35 +31,43 @@ class Table:
     columns: dict[str, Column]
     key: Column
 
-    def upsert(self, filled: Sequence[str]) -> str:
-        """The statement that writes rows: $1, $2, … are lists of texts, one for each of the filled
-        columns, with the key among them.
+    def upsert(self, answer: Sequence[str], item: Sequence[str]) -> str:
+        """The statement that writes rows and tells how many: $1, $2, … are lists of texts, one for
+        each of the columns in answer, then in item, where the key is. A row that is there gets only
+        what comes from the answer.
 
         Rows that are there are updated first: an INSERT would fail for columns that must be filled,
-        though the row has them. What others insert meanwhile is updated as well.
+        though the row has them. What others insert meanwhile is updated as well. Of rows with keys
+        that the type takes as equal (7 and 07) the last counts.
         """
-        columns = [self.columns[name] for name in filled]
-        names = [quoted(name) for name in filled]
+        filled = [*answer, *item]
         key = quoted(self.key.name)
-        lists = ", ".join(f"${n}::text[]" for n in range(1, len(names) + 1))
+        names = ", ".join(map(quoted, filled))
+        lists = ", ".join(f"${n}::text[]" for n in range(1, len(filled) + 1))
         casts = ", ".join(
-            f"u.{name}::{column.cast} AS {name}"
-            for name, column in zip(names, columns, strict=True)
+            f"u.{quoted(name)}::{self.columns[name].cast} AS {quoted(name)}" for name in filled
         )
-        others = [name for name in names if name != key]
-        new = f"SELECT {', '.join(f'n.{name}' for name in names)} FROM given n"
-        # A key that counts by itself has the value of the item all the same.
-        written = f"INSERT INTO {self.name} AS t ({', '.join(names)}) OVERRIDING SYSTEM VALUE"
-        given = f"given AS (SELECT {casts} FROM unnest({lists}) AS u({', '.join(names)}))"
-        if not others:
-            return f"WITH {given} {written} {new} ON CONFLICT ({key}) DO NOTHING"
-        from_given = ", ".join(f"{name} = n.{name}" for name in others)
-        excluded = ", ".join(f"{name} = EXCLUDED.{name}" for name in others)
+        given = (
+            f"SELECT DISTINCT ON ({key}) * FROM (SELECT {casts}, u.penstock_place"
+            f" FROM unnest({lists}) WITH ORDINALITY AS u({names}, penstock_place)) read"
+            f" ORDER BY {key}, penstock_place DESC"
+        )
+        here, conflict = f"SELECT t.{key} FROM {self.name} t JOIN given n USING ({key})", "NOTHING"
+        if answer:
+            there = ", ".join(f"{quoted(name)} = n.{quoted(name)}" for name in answer)
+            here = (
+                f"UPDATE {self.name} AS t SET {there} FROM given n"
+                f" WHERE t.{key} = n.{key} RETURNING t.{key}"
+            )
+            excluded = (f"{quoted(name)} = EXCLUDED.{quoted(name)}" for name in answer)
+            conflict = f"UPDATE SET {', '.join(excluded)}"
         return (
-            f"WITH {given}, there AS (UPDATE {self.name} AS t SET {from_given} FROM given n"
-            f" WHERE t.{key} = n.{key} RETURNING t.{key})"
-            f" {written} {new} WHERE NOT EXISTS (SELECT FROM there WHERE there.{key} = n.{key})"
-            f" ON CONFLICT ({key}) DO UPDATE SET {excluded}"
+            f"WITH given AS ({given}), there AS ({here}), added AS ("
+            # A key that counts by itself has the value of the item all the same.
+            f"INSERT INTO {self.name} AS t ({names}) OVERRIDING SYSTEM VALUE"
+            f" SELECT {', '.join(f'n.{quoted(name)}' for name in filled)} FROM given n"
+            f" WHERE NOT EXISTS (SELECT FROM there WHERE there.{key} = n.{key})"
+            f" ON CONFLICT ({key}) DO {conflict}) SELECT count(*) FROM given"
         )
 
 

@@ -17,7 +17,7 @@ import asyncpg
 
 from penstock import jsons
 from penstock.errors import ExportError, InputError
-from penstock.export.cells import as_text, key_of, readable, record, unplaced
+from penstock.export.cells import Cells, as_text, key_of, readable, record, unplaced
 from penstock.export.fit import check_musts, check_place
 from penstock.export.table import FIELD, Table, check_skip_where, kept_query, look
 from penstock.postgres import explain, place
@@ -36,10 +36,14 @@ BATCH_ROWS, BATCH_BYTES = 2_000, 4_000_000
 _SHOWN = 5
 _LONGEST = 300
 _DONE = ("succeeded", "skipped")
-_OF_A_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_OF_A_ROW = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.CardinalityViolationError,  # two rows are one to a collation of the column's own
+)
 """What the values of single rows are refused for; anything else concerns all of them."""
 
-Row = tuple[str, dict[str, str | None]]
+Row = tuple[str, Cells]
 """An item's ID and the columns it fills."""
 
 Kept = Callable[[Sequence[tuple[str, str]]], Awaitable[set[int]]]
@@ -164,14 +168,14 @@ class _Writing:
 
     async def flush(self) -> None:
         """Write what was taken: rows that fill the same columns in one statement."""
-        last = {row[1][self._table.key.name]: row for row in self._rows}
-        self._again += len(self._rows) - len(last)  # one statement cannot write a row twice
+        last = {row[1].item[self._table.key.name]: row for row in self._rows}
+        self._again += len(self._rows) - len(last)  # also where they fill different columns
         self._rows, self._size = [], 0
-        alike: dict[tuple[str, ...], list[Row]] = {}
+        alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Row]] = {}
         for row in last.values():
-            alike.setdefault(tuple(row[1]), []).append(row)
+            alike.setdefault((tuple(row[1].answer), tuple(row[1].item)), []).append(row)
         for names, rows in alike.items():
-            await self._put(self._table.upsert(names), names, rows)
+            await self._put(self._table.upsert(*names), rows)
 
     def remarks(self) -> Iterator[str]:
         """What was not written, though nothing is wrong with it."""
@@ -191,18 +195,20 @@ class _Writing:
                 f" {self.written:,} are written: {shown}{more}"
             )
 
-    async def _put(self, sql: str, names: Sequence[str], rows: Sequence[Row]) -> None:
-        columns = [[filled[name] for _, filled in rows] for name in names]
+    async def _put(self, sql: str, rows: Sequence[Row]) -> None:
+        values = ((*cells.answer.values(), *cells.item.values()) for _, cells in rows)
+        columns = zip(*values, strict=True)
         try:
-            await self._connection.execute(sql, *columns)
-            self.written += len(rows)
+            written = await self._connection.fetchval(sql, *map(list, columns))
+            self.written += written
+            self._again += len(rows) - written
         except _OF_A_ROW as error:
             if len(rows) == 1:
                 self._refuse(rows[0][0], error)
                 return
             middle = len(rows) // 2
-            await self._put(sql, names, rows[:middle])
-            await self._put(sql, names, rows[middle:])
+            await self._put(sql, rows[:middle])
+            await self._put(sql, rows[middle:])
         except asyncpg.PostgresError as error:
             why = hidden(said(error), self._address)
             raise ExportError(f"cannot write to {self._table.name}: {why}") from error
