@@ -120,22 +120,27 @@ async def _read(job: BatchJob, directory: Path, key: str | None) -> str:
     from penstock.local.figures import count
     from penstock.local.figures import items as in_words
     from penstock.plan.probe import probed
+    from penstock.sources.drawn import apart
     from penstock.sources.items import check_source, read_items
     from penstock.work.functions.check import check_function
     from penstock.work.processors import build
 
     await check_function(job, directory)
     source = job.spec.source
-    check_source(source, directory)
+    await apart(lambda: check_source(source, directory))
     processor = build(job, api_key=key)
-    number = bad = 0
-    try:
+
+    def counted() -> tuple[int, int, bool]:
+        number = bad = 0
         items = with_planned_paths(read_items(source, directory), job, directory)
         read = probed(items, processor)
         for item in _distinct(islice(read, MOST_READ), source.on_bad_record == "failItem"):
             number += 1
             bad += item.error is not None
-        more = next(read, None) is not None
+        return number, bad, next(read, None) is not None
+
+    try:
+        number, bad, more = await apart(counted)
     finally:
         await processor.aclose()
     if not number:

@@ -46,11 +46,13 @@ def show_preview(
     from penstock.local.figures import glyphs_for
     from penstock.local.prepare import effective
     from penstock.local.preview import preview
+    from penstock.sources.drawn import apart
     from penstock.sources.items import read_items
 
     rows = wait(preview(job, manifest, options, number))
     job = effective(job, options)
-    items = sum(1 for _ in islice(read_items(job.spec.source, manifest.parent), MOST_COUNTED + 1))
+    counted = islice(read_items(job.spec.source, manifest.parent), MOST_COUNTED + 1)
+    items = wait(apart(lambda: sum(1 for _ in counted)))
     estimate = estimated(rows, items, job)
     if json:
         print_json(

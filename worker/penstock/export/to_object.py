@@ -13,6 +13,7 @@ from penstock.errors import ExportError, InputError
 from penstock.export.per_item import content, item_files
 from penstock.export.stored import export, export_rows
 from penstock.export.write import format_of
+from penstock.sources.drawn import apart
 from penstock.sources.object_store import Bucket, Kind, StoreError
 from penstock.sources.objects import would_match
 from penstock.spec.job import BatchJob, OutputFormat
@@ -148,7 +149,7 @@ async def _check(store: ObjectStoreOutput, folder: str, environ: Mapping[str, st
         _bucket(store, url, environ).check_writable(url.prefix)
 
     try:
-        await asyncio.to_thread(check)
+        await apart(check)
     except StoreError as error:
         theirs = error.kind is Kind.NO_CREDENTIALS or (
             error.kind in (Kind.DENIED, Kind.OTHER) and store.secret_ref is not None

@@ -12,6 +12,7 @@ from penstock.local.options import Options, PreviewRow
 from penstock.local.prepare import base, effective
 from penstock.rate.bounds import Bounds
 from penstock.rate.member import Member
+from penstock.sources.drawn import apart
 from penstock.sources.items import Item, check_source, read_items
 from penstock.spec.job import BatchJob, Price
 from penstock.spec.secrets import api_key
@@ -28,14 +29,15 @@ async def preview(
     """Make one call for each of the first `count` items. Raises InputError."""
     job = effective(job, options)
     directory = base(manifest)
-    check_source(job.spec.source, directory)
+    source = job.spec.source
+    await apart(lambda: check_source(source, directory))
     processor = build(job, api_key=api_key(job.spec.processor, os.environ))
     try:
         if job.spec.processor.python is not None:
             await check_function(job, directory)
             os.chdir(directory)
         await processor.start(_open_gate(), lambda *_: None)
-        items = islice(read_items(job.spec.source, directory), count)
+        items = await apart(lambda: list(islice(read_items(source, directory), count)))
         return [await _try(processor, item, job.spec.price) for item in items]
     finally:
         await processor.aclose()

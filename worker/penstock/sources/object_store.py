@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
 _CHUNK = 1000
 _FIRST_PATIENCE = 10.0
-"""Seconds to go on trying before it is said that a store does not answer."""
+"""Seconds for a request, and to go on trying, where a look or a listing finds a store silent."""
 _PATIENCE = 120.0
-"""The same in the middle of the work."""
+"""Seconds to go on trying in the middle of the work."""
+_SILENCE = 60.0
+"""Seconds without a byte that end one try of these; a long transfer goes on."""
+_LONGEST = 300.0
+"""Seconds that one of them takes at most."""
 _CODE = re.compile(r"<Code>([^<]+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -89,8 +93,8 @@ class Bucket:
         self.url = url
         self._hide = masker({**os.environ, **options})
         try:
-            self._store = _opened(url, options, _FIRST_PATIENCE)
-            self._patient = _opened(url, options, _PATIENCE)
+            self._store = _opened(url, options, _FIRST_PATIENCE, _FIRST_PATIENCE)
+            self._patient = _opened(url, options, _PATIENCE, _LONGEST)
         except Exception as error:
             self._raise(error, url.key)
 
@@ -214,12 +218,20 @@ def _keys(config: dict[str, str]) -> Any:
     }
 
 
-def _opened(url: ObjectUrl, options: Mapping[str, str], patience: float) -> ObjectStore:
+def _opened(
+    url: ObjectUrl, options: Mapping[str, str], patience: float, longest: float
+) -> ObjectStore:
+    """patience: seconds to go on trying. longest: seconds for one request."""
     from obstore.store import AzureStore, GCSStore, S3Store
 
     config: Any = {name: value for name, value in options.items() if value}
     # Whether to speak plain HTTP is said by the address of the endpoint.
-    client: Any = {"allow_http": True, "connect_timeout": "10s", "timeout": "300s"}
+    client: Any = {
+        "allow_http": True,
+        "connect_timeout": timedelta(seconds=_FIRST_PATIENCE),
+        "read_timeout": timedelta(seconds=min(_SILENCE, longest)),
+        "timeout": timedelta(seconds=longest),
+    }
     retry: Any = {
         "max_retries": 10,
         "retry_timeout": timedelta(seconds=patience),
