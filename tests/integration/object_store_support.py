@@ -6,16 +6,20 @@ them in seconds. Built from its pinned Go module like the programs of the cluste
 
 from __future__ import annotations
 
+import hmac
+import http.client
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from tests.cluster.binaries import ensure
-from tests.integration.command_support import eventually
+from tests.integration.command_support import PATIENCE, eventually
 
 KEY, SECRET = "test-key", "test-secret-9c1f"
 
@@ -53,6 +57,35 @@ class S3:
         path = self.folder / name
         path.mkdir(exist_ok=True)
         return path
+
+    def mark_folder(self, bucket: str, key: str) -> None:
+        """The empty object that consoles make of a new folder; its key ends in a slash, which
+        clients that tidy keys cannot write."""
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        scope = f"{now[:8]}/us-east-1/s3/aws4_request"
+        headers = {
+            "host": f"127.0.0.1:{self.port}",
+            "x-amz-content-sha256": sha256(b"").hexdigest(),
+            "x-amz-date": now,
+        }
+        names = ";".join(headers)
+        lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+        asked = f"PUT\n/{bucket}/{key}\n\n{lines}\n{names}\n{sha256(b'').hexdigest()}"
+        to_sign = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{sha256(asked.encode()).hexdigest()}"
+        signed = f"AWS4{SECRET}".encode()
+        for part in (*scope.split("/"), to_sign):
+            signed = hmac.digest(signed, part.encode(), "sha256")
+        headers["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={KEY}/{scope}, SignedHeaders={names}, "
+            f"Signature={signed.hex()}"
+        )
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("PUT", f"/{bucket}/{key}", headers=headers)
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+        finally:
+            connection.close()
 
     def start(self) -> None:
         """Serve, and come back when it answers."""

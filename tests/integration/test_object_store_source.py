@@ -141,6 +141,19 @@ def test_objects_as_items(s3: S3) -> None:
     assert ids("s3://documents/a.pdf") == ["s3://documents/a.pdf"]
 
 
+@pytest.mark.parametrize("url", ["s3://marked/docs/", "s3://marked/docs", "s3://marked/docs/**"])
+def test_marks_of_folders_are_no_items(s3: S3, url: str) -> None:
+    folder = s3.bucket("marked")
+    for mark in ("docs/", "docs/sub/", "docs/none.d/"):
+        s3.mark_folder("marked", mark)
+    (folder / "docs/sub/a.txt").write_text("x")
+    for name in ("empty", "z.txt"):
+        (folder / "docs" / name).touch()
+    found = [item.item_id for item in read(source(url, format="files"))]
+    names = ("empty", "sub/a.txt", "z.txt")
+    assert found == [f"s3://marked/docs/{name}" for name in names]
+
+
 async def test_what_is_in_an_item_is_read_from_anywhere(s3: S3, tmp_path: Path) -> None:
     folder = s3.bucket("documents")
     name = "ä b%20#[x].txt"
@@ -287,7 +300,7 @@ def test_a_prefix_of_a_hundred_thousand_objects(s3: S3) -> None:
     for part in range(100):
         (folder / f"{part:02}").mkdir()
         for number in range(1000):
-            (folder / f"{part:02}/{number:03}.txt").touch()
+            (folder / f"{part:02}/{number:03}.txt").write_bytes(b"x")
     items = read_items(source("s3://many/", format="files"), NOWHERE)
     assert [item.item_id for item in items] == [
         f"s3://many/{part:02}/{number:03}.txt" for part in range(100) for number in range(1000)

@@ -176,8 +176,23 @@ def _meant(url: ObjectUrl, bucket: Bucket) -> Iterator[Found]:
                     raise
         pattern = Pattern.below(url.key)
     for one in bucket.list(pattern.folder):
-        if pattern.matches(one.key.removeprefix(pattern.folder)):
+        below = one.key.startswith(pattern.folder)  # the folder's own marker is not
+        if below and pattern.matches(one.key.removeprefix(pattern.folder)) and _real(bucket, one):
             yield one
+
+
+def _real(bucket: Bucket, one: Found) -> bool:
+    """Whether this is an object and not the mark of a folder: consoles and mounted buckets put
+    empty objects there whose keys end in a slash, which a listing leaves out."""
+    if one.size:
+        return True
+    try:
+        bucket.find(one.key)
+    except StoreError as error:
+        if error.kind is Kind.NO_OBJECT:
+            return False
+        raise
+    return True
 
 
 def _none(url: ObjectUrl) -> InputError:
