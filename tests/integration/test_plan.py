@@ -133,6 +133,15 @@ async def test_what_is_kept_is_skipped_whatever_is_known_of_it(
     assert set((await work(db, redrive)).calls) == {"i2"}
 
 
+async def test_a_duplicate_of_what_is_kept_is_bad(db: Database) -> None:
+    twice = [*items([0, 1]), *(item._replace(position=2) for item in items([0]))]
+    run, summary = await plan(db, iter(twice), kept=["i0"], fail_duplicates=True)
+    assert (summary.total, summary.new, summary.unchanged, summary.bad) == (3, 1, 1, 1)
+    assert (run.skipped, run.bad) == (1, 1)
+    await work(db, run)
+    assert [row.status for row in await stored(db, run)] == ["skipped", "succeeded", "failed"]
+
+
 async def test_a_server_is_not_asked_again_where_its_duplicates_are(db: Database) -> None:
     def again() -> Iterator[Item]:
         raise AssertionError("it may hand out something else by now")

@@ -11,7 +11,7 @@ import pytest
 
 from penstock import jsons
 from penstock.errors import ExportError, InputError
-from penstock.export.destination import destination
+from penstock.export.destination import destination, kept_there
 from penstock.export.table import look
 from penstock.export.to_table import ToTable, _Writing
 from penstock.spec.job import BatchJob
@@ -68,6 +68,19 @@ async def refusal(
     with pytest.raises(InputError) as caught:
         await target(processor, items, **output).check()
     return str(caught.value)
+
+
+async def unfit(
+    processor: dict[str, Any], items: list[tuple[str, str]], *, option: Path | None = None
+) -> str:
+    """What is said of these items (ID, payload) while they are planned; empty when they fit."""
+    job = target(processor, table="t").job
+    async with kept_there(job, option) as kept:
+        try:
+            assert kept is None or await kept(items) == set()
+        except InputError as error:
+            return str(error)
+    return ""
 
 
 def stored(
@@ -137,13 +150,29 @@ class TestBeforeTheStart:
     ) -> None:
         role = f"reader_{await user.fetchval('SELECT current_database()')}"[:63]
         await user.execute(f"CREATE ROLE {role} LOGIN")
+        as_role = empty_dsn.replace("penstock@", f"{role}@", 1)
         try:
-            await user.execute(f"CREATE TABLE t (id int PRIMARY KEY); GRANT SELECT ON t TO {role}")
-            monkeypatch.setenv(
-                "PENSTOCK_OUTPUT_DATABASE_URL", empty_dsn.replace("penstock@", f"{role}@", 1)
+            await user.execute(
+                "CREATE TABLE t (id int PRIMARY KEY, title text, output text);"
+                f" GRANT SELECT ON t TO {role}; INSERT INTO t VALUES (1, 'mine')"
             )
-            message = await refusal(table="t")
-            assert f'GRANT SELECT, INSERT, UPDATE ON public.t TO "{role}"' in message
+            monkeypatch.setenv("PENSTOCK_OUTPUT_DATABASE_URL", as_role)
+            grant = f'GRANT SELECT, INSERT, UPDATE ON public.t TO "{role}"'
+            assert grant in await refusal(table="t")
+            await user.execute(f"GRANT INSERT (output), UPDATE (output) ON t TO {role}")
+            assert grant in await refusal(table="t")  # no row can be added without the key
+            await user.execute(f"GRANT INSERT (id) ON t TO {role}")
+            await target(table="t").check()
+            writer = await asyncpg.connect(as_role)
+            try:
+                rows = [stored(n, {}, {"output": n, "title": "t"}) for n in ("1", "2")]
+                writing = await Writer(writer, as_role).write(*rows)
+                writing.refuse()
+            finally:
+                await writer.close()
+            assert [tuple(row) for row in await user.fetch("TABLE t ORDER BY id")] == [
+                *((1, "mine", "1"), (2, None, "2")),
+            ]
         finally:
             await user.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
@@ -171,11 +200,33 @@ class TestBeforeTheStart:
         self, user: asyncpg.Connection
     ) -> None:
         await user.execute("CREATE TABLE t (id int PRIMARY KEY, output text, title text NOT NULL)")
-        message = await refusal(CHAT, table="t")
+        message = await unfit(CHAT, [("1", "{}")])
         assert "every row of public.t must have a value in title" in message
-        await target(CHAT, [{"id": 1, "title": "x"}], table="t").check()
+        assert await unfit(CHAT, [("1", '{"title": "x"}')]) == ""
         await user.execute("INSERT INTO t VALUES (1, NULL, 'x')")  # rows may be there already
-        await target(CHAT, table="t").check()
+        assert await unfit(CHAT, [("1", "{}")]) == ""
+
+    async def test_items_whose_key_no_row_can_have(self, user: asyncpg.Connection) -> None:
+        await user.execute("CREATE TABLE t (id int PRIMARY KEY, output text)")
+        hashed = ("94da7d82f", '{"title": "x"}')
+        message = await unfit(CHAT, [("1", "{}"), hashed])
+        assert message == (
+            f"{FIELD}.key: the column id of public.t is integer, which '94da7d82f' of the item"
+            " '94da7d82f' is not: give every item a field id, or name such a field as"
+            " spec.source.idField"
+        )
+        assert await unfit(CHAT, [hashed], option=Path("elsewhere.jsonl")) == ""
+        assert await unfit(CHAT, [("94da7d82f", '{"id": 7}')]) == ""
+
+    async def test_a_database_that_takes_no_writes(
+        self, user: asyncpg.Connection, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await user.execute("CREATE TABLE t (id int PRIMARY KEY, output text)")
+        option = f"{'&' if '?' in empty_dsn else '?'}default_transaction_read_only=on"
+        monkeypatch.setenv("PENSTOCK_OUTPUT_DATABASE_URL", empty_dsn + option)
+        assert (await refusal(table="t")).startswith(
+            f"{FIELD}.secretRef: the database takes no writes"
+        )
 
     async def test_no_database(self, empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
         def url(value: str) -> None:
@@ -388,12 +439,27 @@ class TestKept:
         table = target(
             table="t", skipWhere="output = 'x' AND penstock_place <> 8 -- but the eighth"
         )
-        async with table.keeping() as kept:
-            assert kept is not None
+        async with table.looking(skip=True, is_target=False) as kept:
             assert await kept(items) == {0, 1, 5}
             assert await kept([]) == set()
-        async with target(table="t").keeping() as kept:
-            assert kept is None
+            with pytest.raises(InputError, match="which 'x' of the item 'x' is not"):
+                async with table.looking(skip=True, is_target=True) as strict:
+                    await strict(items)
+
+    async def test_when_it_is_asked(self, user: asyncpg.Connection) -> None:
+        await user.execute("CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t VALUES (1)")
+        there, elsewhere = [("1", "{}")], Path("elsewhere.jsonl")
+        skipping = target(table="t", skipWhere="id > 0").job
+        for job, option, force, wanted in (
+            *((skipping, None, False, {0}), (skipping, elsewhere, False, {0})),
+            *((skipping, None, True, set()), (skipping, elsewhere, True, None)),
+            *(
+                (target(table="t").job, None, False, set()),
+                (target(table="t").job, elsewhere, False, None),
+            ),
+        ):
+            async with kept_there(job, option, force=force) as kept:
+                assert (None if kept is None else await kept(there)) == wanted
 
     @pytest.mark.parametrize(
         ("type", "there", "others"),
@@ -413,6 +479,5 @@ class TestKept:
             else "INSERT INTO t VALUES ($1)",
             there,
         )
-        async with target(table="t", skipWhere="true").keeping() as kept:
-            assert kept is not None
+        async with target(table="t", skipWhere="true").looking(skip=True, is_target=False) as kept:
             assert await kept([(one, "{}") for one in [*others, there]]) == {len(others)}

@@ -15,8 +15,8 @@ from penstock.export.per_item import planned
 from penstock.export.to_file import ToFile, input_test
 from penstock.export.to_folder import ToFolder
 from penstock.export.to_object import ToObject, ToObjects
-from penstock.export.to_table import Kept, ToTable
-from penstock.sources.items import Item
+from penstock.export.to_table import ToTable
+from penstock.sources.items import Item, Kept
 from penstock.spec.job import BatchJob
 from penstock.store.db import Database
 from penstock.store.runs import Run
@@ -45,7 +45,7 @@ def destination(job: BatchJob, directory: Path, option: Path | None = None) -> D
     """`--output`, relative to here, else `spec.output`, relative to `directory`; else None."""
     output = job.spec.output
     if option is None and output is not None and output.postgres is not None:
-        return ToTable(job, output.postgres, directory, os.environ)
+        return ToTable(job, output.postgres, os.environ)
     if option is None and output is not None and output.object_store is not None:
         store, template = output.object_store, output.per_item
         if template is not None:
@@ -67,16 +67,22 @@ def with_planned_paths(
 
 @asynccontextmanager
 async def kept_there(
-    job: BatchJob, directory: Path, option: Path | None = None
+    job: BatchJob, option: Path | None = None, *, force: bool = False
 ) -> AsyncIterator[Kept | None]:
-    """Tells which items need not be done since their results are where they are to go already; None
-    when that is not asked for. Raises InputError."""
-    target = destination(job, directory, option)
-    if isinstance(target, ToTable):
-        async with target.keeping() as kept:
-            yield kept
-    else:
+    """Tells which items of a new run need not be done since the table of `spec.output` has them
+    already, wherever results go this time, and refuses those that it could not hold; None without a
+    table. force: all need to be done. Raises InputError."""
+    output = job.spec.output
+    if output is None or output.postgres is None:
         yield None
+        return
+    table = ToTable(job, output.postgres, os.environ)
+    skip, is_target = not force and output.postgres.skip_where is not None, option is None
+    if not skip and not is_target:
+        yield None
+        return
+    async with table.looking(skip=skip, is_target=is_target) as kept:
+        yield kept
 
 
 def local_destination(

@@ -48,6 +48,16 @@ def check_musts(processor: Processor, table: Table, first: Any) -> None:
         )
 
 
+def no_key(table: Table, item_id: str, text: str | None) -> InputError:
+    """That no row can have this text as its key. item_id: the item whose it is."""
+    name, kind = table.key.name, table.key.cast
+    return InputError.at(
+        f"{FIELD}.key",
+        f"the column {name} of {table.name} is {kind}, which {text!r} of the item {item_id!r} is"
+        f" not: give every item a field {name}, or name such a field as spec.source.idField",
+    )
+
+
 def _outputs(processor: Processor) -> set[str] | None:
     """The names that results go by; None when only the answers tell."""
     called: OpenAIProcessor | OllamaProcessor | None = processor.openai or processor.ollama

@@ -87,17 +87,25 @@ async def look(connection: asyncpg.Connection, output: PostgresOutput, address: 
     name = found["name"]
     if found["relkind"] not in ("r", "p"):
         raise InputError.at(f"{FIELD}.table", f"{name} is no table that can be written to")
-    if not found["allowed"]:
+    if found["read_only"]:
+        told = "takes no writes (a standby, or default_transaction_read_only is set)"
+        raise InputError.at(f"{FIELD}.secretRef", f"the database {told}")
+    columns = {
+        row["name"]: Column(row["name"], row["type"], row["category"], row["cast"], row["must"])
+        for row in rows
+    }
+    key = _key(output, name, columns, rows)
+    allowed = {row["name"] for row in rows if row["allowed"]}
+    key_allowed = any(row["key_allowed"] for row in rows if row["name"] == key.name)
+    others = columns.keys() - {key.name}
+    if not key_allowed or (others and not others & allowed):
         raise InputError.at(
             f"{FIELD}.table",
             f"the user {found['me']} may not write to {name}:"
             f" GRANT SELECT, INSERT, UPDATE ON {name} TO {quoted(found['me'])}",
         )
-    columns = {
-        row["name"]: Column(row["name"], row["type"], row["category"], row["cast"], row["must"])
-        for row in rows
-    }
-    return Table(name, columns, _key(output, name, columns, rows))
+    allowed.add(key.name)
+    return Table(name, {name: columns[name] for name in columns if name in allowed}, key)
 
 
 async def check_skip_where(

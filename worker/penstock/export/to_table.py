@@ -8,22 +8,21 @@ added: writing again changes nothing more, so an export that died half way simpl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncpg
 
 from penstock import jsons
 from penstock.errors import ExportError, InputError
-from penstock.export.cells import Cells, as_text, key_of, readable, record, unplaced
-from penstock.export.fit import check_musts, check_place
-from penstock.export.table import FIELD, Table, check_skip_where, kept_query, look
+from penstock.export.cells import Cells, record, unplaced
+from penstock.export.fit import check_place
+from penstock.export.kept import TableLook
+from penstock.export.table import FIELD, Table, check_skip_where, look
 from penstock.postgres import explain, place
-from penstock.sources.drawn import apart
-from penstock.sources.items import Item, read_items
-from penstock.sources.user_database import close, connect, hidden, plain_words, said
+from penstock.sources.items import Kept
+from penstock.sources.user_database import close, connect, hidden, said
 from penstock.spec.job import BatchJob
 from penstock.spec.output import PostgresOutput
 from penstock.spec.secrets import database_url
@@ -46,17 +45,13 @@ _OF_A_ROW = (
 Row = tuple[str, Cells]
 """An item's ID and the columns it fills."""
 
-Kept = Callable[[Sequence[tuple[str, str]]], Awaitable[set[int]]]
-"""Of items (ID, payload) those that the table has already: their places in the list."""
-
 
 @dataclass(frozen=True, slots=True)
 class ToTable:
-    """A table to write to. directory: the folder of the manifest."""
+    """A table to write to."""
 
     job: BatchJob
     output: PostgresOutput
-    directory: Path
     environ: Mapping[str, str]
 
     @property
@@ -72,11 +67,6 @@ class ToTable:
         async with self._open() as (connection, table):
             await check_skip_where(connection, self.output, table, self._address())
             check_place(self.job.spec.processor, table)
-            has_rows = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table.name})")
-        if not has_rows and any(column.must for column in table.columns.values()):
-            first = await apart(self._first_item)
-            if first is not None:
-                check_musts(self.job.spec.processor, table, jsons.loads(first.payload))
 
     async def write(self, db: Database, run: Run, warn: Callable[[str], object]) -> int:
         """Write what succeeded; returns how many rows. Rows of which a value does not fit are left
@@ -95,24 +85,20 @@ class ToTable:
         return writing.written
 
     @asynccontextmanager
-    async def keeping(self) -> AsyncIterator[Kept | None]:
-        """Tells which items the table has already, as `skipWhere` puts it; None without that."""
-        condition = self.output.skip_where
-        if condition is None:
-            yield None
-            return
+    async def looking(self, *, skip: bool, is_target: bool) -> AsyncIterator[Kept]:
+        """Tells which items of a new run the table has already, as `skipWhere` puts it. skip: that
+        counts. is_target: results go there, so an item that the table cannot hold is refused.
+        Raises InputError."""
         async with self._open() as (connection, table):
-            query, key = kept_query(table, condition), table.key
-
-            async def kept(items: Sequence[tuple[str, str]]) -> set[int]:
-                keys = [key_of(jsons.loads(item), item_id, key.name) for item_id, item in items]
-                texts = [readable(as_text(value, key), key) for value in keys]
-                with plain_words(self._address(), f"{FIELD}.skipWhere"):
-                    async with connection.transaction(readonly=True):
-                        rows = await connection.fetch(query, texts)
-                return {row[0] - 1 for row in rows}
-
-            yield kept
+            look = TableLook(
+                connection,
+                table,
+                self.job.spec.processor,
+                self._address(),
+                skip_where=self.output.skip_where if skip else None,
+                is_target=is_target,
+            )
+            yield look.kept
 
     def _address(self) -> str:
         return database_url(self.output.secret_ref, "output", self.environ)
@@ -125,11 +111,6 @@ class ToTable:
             yield connection, await look(connection, self.output, address)
         finally:
             await close(connection)
-
-    def _first_item(self) -> Item | None:
-        with suppress(InputError):  # planning says what is wrong with the source
-            return next(read_items(self.job.spec.source, self.directory), None)
-        return None
 
 
 class _Writing:

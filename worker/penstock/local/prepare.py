@@ -209,7 +209,8 @@ async def _plan(
 ) -> PlanSummary:
     source, directory = job.spec.source, base(manifest)
     items = with_planned_paths(read_items(source, directory), job, directory, output)
-    async with kept_there(job, directory, output) as kept:
+    force = run.existing == "force"
+    async with kept_there(job, output, force=force) as kept:
         return await planner.plan(
             db,
             run,
@@ -217,7 +218,7 @@ async def _plan(
             probed(items, processor),
             view.planning,
             again=lambda: read_items(source, directory),
-            kept=None if run.existing == "force" else kept,
+            kept=kept,
         )
 
 

@@ -5,13 +5,13 @@ Memory stays flat, and every step may be repeated after a lost connection.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from penstock import jsons
 from penstock.errors import AlreadyRunning
 from penstock.sources.drawn import apart
-from penstock.sources.items import Item
+from penstock.sources.items import Item, Kept
 from penstock.spec.fingerprint import fingerprint
 from penstock.store import partitions
 from penstock.store.db import Database, Statements
@@ -26,10 +26,6 @@ BATCH = 10_000
 
 BATCH_BYTES = 8_000_000
 _COLUMNS = ("part", "run", "position", "item_id", "fingerprint", "payload", "error", "kept")
-
-Kept = Callable[[Sequence[tuple[str, str]]], Awaitable[set[int]]]
-"""Of items (ID, payload) those that need not be done since the table that results go to has what it
-needs of them: their places in the list."""
 
 
 async def step(db: Database, run: Run, use: Callable[[Statements], Awaitable[T]]) -> T:

@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from penstock.errors import AlreadyRunning, DatabaseError, InputError, Mistake
-from penstock.plan.loader import Kept, Loader, hold, step
+from penstock.plan.loader import Loader, hold, step
 from penstock.plan.summary import PlanSummary
-from penstock.sources.items import Item, is_remote
+from penstock.sources.items import Item, Kept, is_remote
 from penstock.spec.fingerprint import processor_digest
 from penstock.spec.job import BatchJob
 from penstock.store import housekeeping, runs

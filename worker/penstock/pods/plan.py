@@ -87,7 +87,7 @@ async def _store(db: Database, run: Run, environ: Mapping[str, str]) -> PlanSumm
     processor = build(job, api_key=None)
     items = with_planned_paths(read_items(source, directory), job, directory)
     try:
-        async with kept_there(job, directory) as kept:
+        async with kept_there(job, force=run.existing == "force") as kept:
             return await planner.plan(
                 db,
                 run,
@@ -96,7 +96,7 @@ async def _store(db: Database, run: Run, environ: Mapping[str, str]) -> PlanSumm
                 lambda count: log.info("%d items read", count),
                 again=lambda: read_items(source, directory),
                 keep=True,
-                kept=None if run.existing == "force" else kept,
+                kept=kept,
             )
     finally:
         await processor.aclose()

@@ -8,7 +8,7 @@ asked here: the planner asks the database, which can hold millions of them.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from itertools import islice
@@ -36,6 +36,10 @@ from penstock.spec.template import Expression, TemplateError
 from penstock.text import storable
 
 WHERE_FIELD = "spec.source.where"
+Kept = Callable[[Sequence[tuple[str, str]]], Awaitable[set[int]]]
+"""Of items (ID, payload) those that need not be done, since where results go has what it needs of
+them: their places in the list. Raises InputError for one whose result could not go there."""
+
 _MOST_MISTAKES = 10
 _MOST_LOOKS = 10
 _LOOK_ON = 100_000

@@ -89,7 +89,7 @@ WITH again AS (
     WINDOW w AS (PARTITION BY item_id ORDER BY position)
 )
 UPDATE item i SET item_id = i.item_id || '#' || i.position,
-    error = 'duplicate ID: position ' || a.first || ' has it already'
+    error = 'duplicate ID: position ' || a.first || ' has it already', kept = false
 FROM again a WHERE i.part = $1 AND i.run = $2 AND i.position = a.position AND a.n > 1
 
 -- name: has_results

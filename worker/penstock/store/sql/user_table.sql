@@ -1,9 +1,8 @@
 -- name: table
--- The table that a user calls $1 (a name as in SQL, with or without its schema), and whether this user
--- may write there.
+-- The table that a user calls $1 (a name as in SQL, with or without its schema). read_only: the server, or
+-- this user's part of it, takes no writes.
 SELECT c.oid, c.relkind::text AS relkind, format('%I.%I', n.nspname, c.relname) AS name, current_user AS me,
-       has_any_column_privilege(c.oid, 'SELECT') AND has_any_column_privilege(c.oid, 'INSERT')
-           AND has_any_column_privilege(c.oid, 'UPDATE') AS allowed
+       current_setting('transaction_read_only')::bool AS read_only
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass($1)
 
@@ -14,7 +13,8 @@ WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid) AND relnamespace <> 'pg
 ORDER BY relname LIMIT 1000
 
 -- name: columns
--- The columns of table $1 that can be written to; types below domains. cast: without a length, by which
+-- The columns of table $1 that can be written to; types below domains. key_allowed, allowed: this user may
+-- add rows with it and find them by it, and change it as well. cast: without a length, by which
 -- a cast would cut what is too long. is_unique: an index that covers all rows holds this column alone,
 -- and is checked at once.
 WITH RECURSIVE type AS (
@@ -26,6 +26,10 @@ WITH RECURSIVE type AS (
 )
 SELECT a.attname AS name, type.typname AS type, type.typcategory::text AS category,
        format_type(a.atttypid, -1) AS cast,
+       has_column_privilege($1, a.attnum, 'SELECT')
+           AND has_column_privilege($1, a.attnum, 'INSERT') AS key_allowed,
+       has_column_privilege($1, a.attnum, 'SELECT') AND has_column_privilege($1, a.attnum, 'INSERT')
+           AND has_column_privilege($1, a.attnum, 'UPDATE') AS allowed,
        a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS must,
        coalesce(bool_or(i.indisunique), false) AS is_unique,
        coalesce(bool_or(i.indisprimary), false) AS is_primary
