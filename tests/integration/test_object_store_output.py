@@ -174,6 +174,11 @@ def test_a_function_reads_objects_and_its_texts_are_objects(
             ', perItem: "{{ position }}"',
             "the input's",
         ),
+        (
+            "url: s3://input/out, secretRef: {name: store}",
+            ", perItem: \"{{ id }}{{ 'x' * 1000 }}\"",
+            "makes a key of more than 1,024 bytes",
+        ),
     ],
 )
 def test_what_cannot_be_written_is_told_before_any_call(

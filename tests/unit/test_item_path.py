@@ -37,6 +37,7 @@ def test_a_path_is_rendered_and_tidied(template: str, item_id: str, path: str) -
         ("{{ id }}", "", "is an empty path"),
         ("{{ id }}", "folder/", "path of a folder"),
         ("{{ id }}", "a\0b", "NUL"),
+        ("{{ id }}", "a\ud800", "half a character"),
         ("{{ item.pat }}", "x", "there is no field 'pat'"),
     ],
 )
@@ -71,8 +72,27 @@ def test_two_items_with_one_path_are_told_before_anything_starts(tmp_path: Any) 
     read = list(planned(read_items(source, tmp_path), "{{ item.k }}/{{ id }}"))
     assert [item.item_id for item in read] == ["1", "2", "3"]
     assert len(list(planned(read_items(source, tmp_path), "{{ item.k }}/{{ output.x }}"))) == 3
-    with pytest.raises(InputError, match="one of the input's files"):
-        list(planned(read_items(source, tmp_path), "{{ id }}", lambda path: path == "2"))
+    with pytest.raises(InputError, match="'2' no"):
+        list(planned(read_items(source, tmp_path), "{{ id }}", lambda path: "no" * (path == "2")))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("a", "a/b", "'a/b' is below the file of the item at position 0"),
+        ("a", "a/b/c/d", "'a/b/c/d' is below the file of the item at position 0"),
+        ("a/b", "a", "'a' is the folder of other items' files"),
+        ("a/b/c/d", "a/b", "'a/b' is the folder of other items' files"),
+    ],
+)
+def test_a_file_of_one_is_no_folder_of_another(first: str, second: str, said: str) -> None:
+    paths = ItemPaths("{{ id }}")
+    paths.claim("a-b", 5)
+    paths.claim(first, 0)
+    paths.claim("x/y", 1)
+    paths.claim("x/z", 2)
+    with pytest.raises(BadPath, match=said):
+        paths.claim(second, 3)
 
 
 def test_text_is_written_as_it_is_and_anything_else_as_json() -> None:

@@ -33,7 +33,7 @@ async def check(here: Here, job: BatchJob, base: Path, *, mounted: bool) -> None
     await here.check()
     if isinstance(here, ToFolder) and _read_here(job, mounted=mounted):
         items = read_items(job.spec.source, base)
-        for _ in planned(items, here.template, here.is_input_path):
+        for _ in planned(items, here.template, here.problem):
             pass
 
 

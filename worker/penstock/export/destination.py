@@ -61,7 +61,7 @@ def with_planned_paths(
     far as that can be told before there are results."""
     target = destination(job, directory, option)
     if isinstance(target, ToFolder | ToObjects):
-        return planned(items, target.template, target.is_input_path)
+        return planned(items, target.template, target.problem)
     return items
 
 

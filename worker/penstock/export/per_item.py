@@ -11,10 +11,12 @@ from penstock.export.rows import ExportRow
 from penstock.sources.items import Item
 from penstock.spec.item_path import FIELD, BadPath, ItemPaths
 
+INPUT = "is, or would be, one of the input's files"
 _MOST_PROBLEMS = 10
 _WRITTEN = ("succeeded", "skipped")
 
-IsInput = Callable[[str], bool]
+Problem = Callable[[str], str]
+"""Why nothing can be written at a path below the target; empty when it can be."""
 Rows = Callable[[], AsyncIterator[Sequence[ExportRow]]]
 """All rows of a run in chunks, from the first whenever it is called."""
 
@@ -25,11 +27,11 @@ def content(output: Any) -> bytes:
 
 
 async def item_files(
-    every: Rows, template: str, is_input: IsInput | None
+    every: Rows, template: str, problem: Problem | None
 ) -> AsyncIterator[Sequence[tuple[str, ExportRow]]]:
     """Path and row of every item that has a result, in chunks. All paths are looked at before the
     first is given. Raises ExportError, naming the items whose paths will not do."""
-    paths = ItemPaths(template, is_input)
+    paths = ItemPaths(template, problem)
     problems = []
     async for chunk in every():
         for row in _with_result(chunk):
@@ -45,13 +47,11 @@ async def item_files(
         yield [(_path(paths, row), row) for row in _with_result(chunk)]
 
 
-def planned(
-    items: Iterator[Item], template: str, is_input: IsInput | None = None
-) -> Iterator[Item]:
+def planned(items: Iterator[Item], template: str, problem: Problem | None = None) -> Iterator[Item]:
     """The same items, after a look at the paths that their results will have. Raises InputError
     when two have the same, or one will not do; a path that needs the output is left to the export.
     """
-    paths = ItemPaths(template, is_input)
+    paths = ItemPaths(template, problem)
     if paths.needs_output:
         yield from items
         return

@@ -30,7 +30,7 @@ class Target:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path.resolve()  # a link stays a link: the file it points to is replaced
+        self._path = real(path)
         _refuse_special(self._path)
         parent = self._path.parent
         self._made = [place for place in (parent, *parent.parents) if not place.exists()]
@@ -77,7 +77,7 @@ def check_place(path: Path, named_by: str = "") -> None:
     named_by: the option or field that names it. Raises InputError: a folder, a device, below a
     file, or in a folder that cannot be written to.
     """
-    path = path.resolve()
+    path = real(path)
     try:
         _refuse_special(path)
     except ExportError as error:
@@ -88,6 +88,12 @@ def check_place(path: Path, named_by: str = "") -> None:
     if not os.access(nearest, os.W_OK | os.X_OK):
         message = f"cannot write {path}: the folder {nearest} cannot be written to"
         raise InputError.at(named_by, message)
+
+
+def real(path: Path) -> Path:
+    """The file that is written for a path, in every place for results: a link stays a link, and
+    what it points to is replaced."""
+    return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for links in a circle
 
 
 @contextlib.contextmanager

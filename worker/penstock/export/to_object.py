@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from penstock.errors import ExportError, InputError
-from penstock.export.per_item import content, item_files
+from penstock.export.per_item import INPUT, content, item_files
 from penstock.export.stored import export, export_rows
 from penstock.export.write import format_of
 from penstock.sources.drawn import apart
@@ -26,6 +26,8 @@ from penstock.store.runs import Run
 _FIELD = "spec.output.objectStore"
 _AT_ONCE = 16
 """Objects that are written at the same time: each takes a request, which takes its time."""
+_LONGEST_KEY = 1024
+"""Bytes; the same in all three kinds of stores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class ToObjects:
                     raise ExportError(message) from error
 
         count, every = 0, partial(export_rows, db, run)
-        async for chunk in item_files(every, self.template, self.is_input_path):
+        async for chunk in item_files(every, self.template, self.problem):
             try:
                 async with asyncio.TaskGroup() as group:
                     for path, row in chunk:
@@ -113,12 +115,15 @@ class ToObjects:
             count += len(chunk)
         return count
 
-    def is_input_path(self, path: str) -> bool:
-        """Whether a path below the prefix is that of an object that items are read from."""
+    def problem(self, path: str) -> str:
+        """Why no object can be written at a path below the prefix; empty when one can."""
         url = _url(self.store)
-        return would_match(
-            self.job.spec.source, ObjectUrl(url.scheme, url.bucket, url.prefix + path)
-        )
+        key = url.prefix + path
+        if len(key.encode()) > _LONGEST_KEY:
+            return f"makes a key of more than {_LONGEST_KEY:,} bytes"
+        if would_match(self.job.spec.source, ObjectUrl(url.scheme, url.bucket, key)):
+            return INPUT
+        return ""
 
 
 def _url(store: ObjectStoreOutput) -> ObjectUrl:

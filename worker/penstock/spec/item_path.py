@@ -1,7 +1,8 @@
 """`spec.output.perItem`: the path of the file that one item's result goes to.
 
 A path stays below the folder (or the prefix) that the output names, and no two items have the same:
-what an item brings along never decides that something else is replaced. Pure.
+what an item brings along never decides that something else is replaced. Nor is one item's file the
+folder of another's: `a` and `a/b` are keys of some object stores, but no files of one folder. Pure.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ class BadPath(ValueError):
 class ItemPaths:
     """Renders the path of each item, and sees to it that there is one file for each.
 
-    template: of the path. is_input: whether a path is one that items are read from. Holds some 200
-    bytes an item.
+    template: of the path. problem: why nothing can be written at a path, empty when it can be.
+    Holds some 200 bytes an item, and as much for each folder of theirs.
     """
 
-    def __init__(self, template: str, is_input: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, template: str, problem: Callable[[str], str] | None = None) -> None:
         self._template = Template(template, FIELD)
-        self._is_input = is_input
+        self._problem = problem
         self._seen: dict[bytes, int] = {}
+        self._folders: set[bytes] = set()
+        self._folder = ""
 
     @property
     def needs_output(self) -> bool:
@@ -50,13 +53,36 @@ class ItemPaths:
         return "/".join(part for part in text.split("/") if part not in ("", "."))
 
     def claim(self, path: str, position: int) -> None:
-        """Take a path for the item at this position. Raises BadPath: it is taken, or an input."""
-        if self._is_input is not None and self._is_input(path):
-            raise BadPath(f"{path!r} is, or would be, one of the input's files")
-        digest = blake2b(path.encode(), digest_size=16).digest()
-        other = self._seen.setdefault(digest, position)
+        """Take a path for the item at this position. Raises BadPath: it is taken, another's folder,
+        below another's file, or nothing can be written there."""
+        problem = self._problem(path) if self._problem is not None else ""
+        if problem:
+            raise BadPath(f"{path!r} {problem}")
+        mark = _mark(path)
+        other = self._seen.setdefault(mark, position)
         if other != position:
             raise BadPath(f"{path!r} is that of the item at position {other}, too")
+        if mark in self._folders:
+            raise BadPath(f"{path!r} is the folder of other items' files")
+        folder = path.rpartition("/")[0]
+        if folder != self._folder:  # most have that of the one before
+            self._claim_folder(path, folder)
+            self._folder = folder
+
+    def _claim_folder(self, path: str, folder: str) -> None:
+        while folder:
+            mark = _mark(folder)
+            other = self._seen.get(mark)
+            if other is not None:
+                raise BadPath(f"{path!r} is below the file of the item at position {other}")
+            if mark in self._folders:
+                return  # and so are those above it
+            self._folders.add(mark)
+            folder = folder.rpartition("/")[0]
+
+
+def _mark(path: str) -> bytes:
+    return blake2b(path.encode(), digest_size=16).digest()
 
 
 def path_problem(text: str) -> str:
@@ -72,7 +98,16 @@ def path_problem(text: str) -> str:
         return "is the path of a folder, not of a file"
     if "\0" in text:
         return "has a NUL character in it"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "has half a character (a lone surrogate) in it"
     return ""
+
+
+def constant_folder(template: str) -> str:
+    """The folder that is the same for all items; empty when there is none."""
+    return template.partition("{")[0].rpartition("/")[0]
 
 
 def item_path_mistakes(template: str) -> Iterator[Mistake]:
