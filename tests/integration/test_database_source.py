@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 
 from penstock import jsons
-from penstock.errors import InputError
+from penstock.errors import InputError, ServerAway
+from penstock.sources.database import _read
 from penstock.sources.items import Item, check_source, read_items
+from penstock.sources.user_database import close, connect
 from penstock.spec.source import Source
 
 QUERY = "spec.source.postgres.query"
@@ -147,6 +151,73 @@ async def test_an_id_field_that_is_no_column(user: asyncpg.Connection) -> None: 
     )
 
 
+async def test_a_row_that_is_no_json_is_a_bad_record(user: asyncpg.Connection) -> None:  # noqa: ARG001
+    query = (
+        "SELECT * FROM (VALUES (1, '5'::json), (2, '\"\\ud800\"'), (3, '1e400'), (4, '6'), (5,"
+        " (repeat('[', 1500) || repeat(']', 1500))::json)) t (n, j)"
+    )
+    items = await read(query, onBadRecord="failItem")
+    assert [item.error is None for item in items] == [True, False, False, True, False]
+    assert items[0].payload == '{"n":1,"j":5}'
+    assert "row 2: the row cannot be read as JSON: " in await refusal(query)
+
+
+async def test_a_comment_after_the_semicolon(user: asyncpg.Connection) -> None:  # noqa: ARG001
+    assert await refusal("SELECT 1 AS n; -- done") == (
+        f"{QUERY}: leave out the semicolon before the last comment"
+    )
+    assert await values("SELECT ';' AS n -- done;") == {"n": ";"}
+
+
+async def test_batches_are_small_where_rows_are_large(
+    user: asyncpg.Connection,  # noqa: ARG001
+    empty_dsn: str,
+) -> None:
+    query = (
+        "SELECT repeat('x', CASE WHEN n BETWEEN 2000 AND 3200 THEN 40000 ELSE 1 END) AS x"
+        " FROM generate_series(1, 12000) n"
+    )
+    postgres = source(query).postgres
+    assert postgres is not None
+    batches = [
+        [len(value["x"]) for _, value, _ in batch] async for batch in _read(postgres, empty_dsn, [])
+    ]
+    assert sum(map(len, batches)) == 12_000
+    assert len(batches[0]) <= 10
+    assert max(map(len, batches)) == len(batches[-2]) == 500
+    large = [sum(sizes) for sizes in batches if max(sizes) > 1]
+    assert max(large[1:]) <= 2_000_000
+
+
+async def test_a_server_that_is_gone_without_a_word_is_noticed(empty_dsn: str) -> None:
+    asked = parse_qs(urlsplit(empty_dsn).query)
+    path = f"{asked['host'][0]}/.s.PGSQL.{asked['port'][0]}"
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner, outer = await asyncio.open_unix_connection(path)
+        await asyncio.gather(_pass_on(reader, outer), _pass_on(inner, writer))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    name = urlsplit(empty_dsn).path
+    connection = await connect(f"postgresql://penstock@{host}:{port}{name}", SECRET_REF, name="it")
+    try:
+        channel = connection._transport.get_extra_info("socket")
+        assert channel.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+        assert channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 90_000
+    finally:
+        await close(connection)
+        server.close()
+        await server.wait_closed()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
 async def test_rows_are_those_of_one_moment(user: asyncpg.Connection) -> None:
     await user.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 1000) n")
     items = read_items(source("SELECT n FROM t ORDER BY n"), Path())
@@ -190,3 +261,24 @@ async def test_a_database_that_cannot_be_used(
         assert message.startswith(f"{SECRET_REF}: ")
         assert told in message
         assert "hunter22" not in message
+
+
+@pytest.mark.parametrize("limit", [-1, 0])
+async def test_a_database_that_is_away_is_no_mistake(
+    user: asyncpg.Connection, empty_dsn: str, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    if limit == -1:
+        monkeypatch.setenv("PENSTOCK_SOURCE_DATABASE_URL", "postgresql://u@127.0.0.1:1/d")
+        with pytest.raises(ServerAway, match="cannot be reached"):
+            await read("SELECT 1")
+        return
+    name = await user.fetchval("SELECT current_database()")
+    role = f"few_{name}"[:63]
+    await user.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")
+    try:
+        address = empty_dsn.replace("penstock@", f"{role}@", 1)
+        monkeypatch.setenv("PENSTOCK_SOURCE_DATABASE_URL", address)
+        with pytest.raises(ServerAway, match="too many connections"):
+            await read("SELECT 1")
+    finally:
+        await user.execute(f"DROP ROLE {role}")

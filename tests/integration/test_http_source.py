@@ -6,13 +6,15 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from penstock.errors import InputError
+from penstock.errors import InputError, ServerAway
+from penstock.sources import http_pages
 from penstock.sources.drawn import apart
 from penstock.sources.items import Item, check_source, read_items
 from penstock.spec.source import Source
@@ -74,7 +76,8 @@ class Site:
             self.held.set()
             await self._stop.wait()
         make = found.pop(0) if len(found) > 1 else found[0]
-        return make(request)  # type: ignore[arg-type]
+        answer = make(request)  # type: ignore[arg-type]
+        return await answer if isinstance(answer, Awaitable) else answer
 
 
 @pytest.fixture
@@ -140,6 +143,32 @@ class TestPages:
         site.answers("/items?page=2", [2])
         assert payloads(source(site)) == ["1", "2"]
 
+    def test_a_page_that_moved_is_followed_from_where_it_is(self, site: Site) -> None:
+        site.answers("/items", "", status=302, Location="/v2/items")
+        site.answers("/v2/items", {"items": [1], "next": "more"})
+        site.answers("/v2/more", {"items": [2]})
+        assert payloads(source(site, itemsPath="items", nextPath="next")) == ["1", "2"]
+
+    def test_a_last_page_without_a_word(self, site: Site) -> None:
+        site.answers("/items", "\ufeff[1]", Link=f'<{site.url}/last>; rel="next"')
+        site.answers("/last", "", status=204)
+        assert payloads(source(site)) == ["1"]
+        site.answers("/pages", {"items": [1], "next": "last"})
+        assert payloads(source(site, "/pages", itemsPath="items", nextPath="next")) == ["1"]
+
+    def test_some_pages_may_be_empty_but_not_for_ever(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(http_pages, "_MOST_EMPTY", 3)
+        for page, items in enumerate(([], [], [1], [], [], [2], [], [], [])):
+            site.answers(f"/items?{page}", {"items": items, "next": f"?{page + 1}"})
+        options = {"itemsPath": "items", "nextPath": "next"}
+        assert refusal(source(site, "/items?0", **options)) == (
+            f"spec.source.http.nextPath: page 9: leads on to {site.url}/items?9 after 3 pages"
+            " without an item"
+        )
+        assert payloads(source(site, "/items?0", limit=2, **options)) == ["1", "2"]
+
     def test_a_limit_asks_for_no_page_more(self, site: Site) -> None:
         site.answers("/items", {"items": [1, 2], "next": "?page=2"})
         site.answers("/items?page=2", {"items": [3, 4], "next": "?page=3"})
@@ -201,8 +230,28 @@ class TestTryingAgain:
     def test_what_does_not_pass_is_told(self, site: Site) -> None:
         site.answers("/items", {"error": "asleep"}, status=500, **{"Retry-After-Ms": "1"})
         told = f'{site.url}/items answered HTTP 500: {{"error": "asleep"}} (6 tries)'
-        assert refusal(source(site)) == f"spec.source.http.url: {told}"
+        with pytest.raises(ServerAway) as caught:
+            read(source(site))
+        assert str(caught.value) == f"spec.source.http.url: {told}"
         assert len(site.asked) == 6
+
+    def test_a_page_that_drips_is_given_up(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def drip(request: web.BaseRequest) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            with suppress(ConnectionError, asyncio.CancelledError):
+                while True:
+                    await response.write(b" ")
+                    await asyncio.sleep(0.02)
+            return response
+
+        monkeypatch.setattr(http_pages, "_PAGE", 0.3)
+        monkeypatch.setattr(http_pages, "TRIES", 1)
+        site.answers("/items", drip)
+        with pytest.raises(ServerAway, match="does not answer"):
+            read(source(site))
 
     def test_a_wait_of_hours_is_not_waited_for(self, site: Site) -> None:
         site.answers("/items", "", status=429, **{"Retry-After": "3000"})
@@ -262,9 +311,18 @@ class TestRefusals:
 
     def test_nobody_there(self) -> None:
         one = Source.model_validate({"http": {"url": "http://127.0.0.1:1/items"}})
-        assert refusal(one) == (
+        with pytest.raises(ServerAway) as caught:
+            read(one)
+        assert str(caught.value) == (
             "spec.source.http.url: http://127.0.0.1:1/items cannot be reached: Connection refused"
         )
+
+    def test_no_tls(self, site: Site) -> None:
+        url = site.url.replace("http:", "https:")
+        with pytest.raises(InputError) as caught:
+            read(Source.model_validate({"http": {"url": url}}))
+        assert not isinstance(caught.value, ServerAway)
+        assert "cannot be reached: TLS: " in str(caught.value)
 
     def test_a_later_page_is_missing(self, site: Site) -> None:
         site.answers("/items", {"items": [1], "next": "gone"})

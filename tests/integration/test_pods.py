@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from penstock.errors import AlreadyRunning, InputError
+from penstock.errors import AlreadyRunning, InputError, ServerAway
 from penstock.plan import planner
 from penstock.plan.loader import hold
 from penstock.pods.export import export_main
@@ -307,3 +307,22 @@ async def test_a_table_that_is_not_there_is_told_by_the_plan(
         await plan_main(environ(dsn, run))
     after = await runs.get(db, run.id)
     assert (after.phase, after.reason) == ("Failed", "InvalidInput")
+
+
+@pytest.mark.parametrize("end", ["source", "output"])
+async def test_a_server_that_is_away_leaves_the_run_to_the_next_pod(
+    db: Database, dsn: str, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    away = "postgresql://u:hunter22@127.0.0.1:1/d"
+    spec: dict[str, Any] = {"output": {"postgres": {"table": "things"}}}
+    if end == "source":
+        spec = {"source": {"postgres": {"query": "SELECT 1 AS id"}, "idField": "id"}}
+    monkeypatch.setenv(f"PENSTOCK_{end.upper()}_DATABASE_URL", away)
+    run = await opened(db, job(**spec))
+    with pytest.raises(ServerAway, match="cannot be reached"):
+        await plan_main(environ(dsn, run))
+    assert (await runs.get(db, run.id)).phase == "Planning"
+    monkeypatch.setenv(f"PENSTOCK_{end.upper()}_DATABASE_URL", dsn)
+    await db.execute("CREATE TABLE things (id text PRIMARY KEY, output text)")
+    await plan_main(environ(dsn, run))
+    assert (await runs.get(db, run.id)).phase == "Running"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from penstock import jsons
 from penstock.errors import ExportError, InputError
+from penstock.export import to_table
 from penstock.export.destination import destination, kept_there
 from penstock.export.table import look
 from penstock.export.to_table import ToTable, _Writing
@@ -424,6 +426,24 @@ class TestWriting:
         await writing.add([stored("1", {}, {"a": 1})])
         with pytest.raises(ExportError, match=r"cannot write to public\.t: .*does not exist"):
             await writing.flush()
+
+    async def test_a_table_that_others_have_locked(
+        self,
+        user: asyncpg.Connection,
+        writer: Writer,
+        empty_dsn: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(to_table, "LOCK_TIMEOUT", "50ms")
+        await user.execute("CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1)")
+        other = await asyncpg.connect(empty_dsn)
+        try:
+            await other.execute("BEGIN; SELECT FROM t FOR UPDATE")
+            async with asyncio.timeout(30):
+                with pytest.raises(ExportError, match="lock timeout"):
+                    await writer.write(stored("1", {}, {"a": 1}))
+        finally:
+            await other.close()
 
 
 class TestKept:

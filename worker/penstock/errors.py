@@ -2,6 +2,7 @@
 
     PenstockError
     ├── InputError            bad manifest, data or option: nothing was started (exit 2)
+    │   └── ServerAway            a server of the user's is away: the same may work later
     ├── AlreadyRunning        another command is working on this job (exit 2)
     ├── NotFound              no such job, run or result set (exit 2)
     ├── DatabaseError         the database refused or cannot be reached (exit 1)
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 class PenstockError(Exception):
@@ -50,9 +52,14 @@ class InputError(PenstockError):
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
 
     @classmethod
-    def at(cls, where: str, message: str) -> InputError:
+    def at(cls, where: str, message: str) -> Self:
         """The usual case: one mistake."""
         return cls(Mistake(where, message))
+
+
+class ServerAway(InputError):
+    """A server that items come from, or results go to, does not answer or asks to come back later:
+    nothing has to be mended for the same to work."""
 
 
 class AlreadyRunning(PenstockError):

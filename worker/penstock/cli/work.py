@@ -15,7 +15,7 @@ import typer
 from penstock import signals
 from penstock.cli.options import wait
 
-EXIT_STOPPED = 130
+EXIT_CRASHED, EXIT_STOPPED = 70, 130
 NEEDED = ("PENSTOCK_DATABASE_URL", "PENSTOCK_RUN")
 
 
@@ -47,7 +47,13 @@ def work() -> None:
     slot = environ.get("PENSTOCK_SLOT") or environ.get("JOB_COMPLETION_INDEX") or "0"
     log = environ.get("PENSTOCK_LOG")
     logfile.configure(Path(log) if log else None, f"worker {slot}")
-    raise typer.Exit(wait(work_main(environ)))
+    try:
+        code = wait(work_main(environ))
+    except (SystemExit, KeyboardInterrupt) as error:
+        # Only code of others asks for that here. It must not look as if all were done, or drained.
+        logging.getLogger(__name__).exception("ended from inside: %r", error)
+        code = EXIT_CRASHED
+    raise typer.Exit(code)
 
 
 def plan() -> None:
@@ -59,15 +65,16 @@ def plan() -> None:
 
     Exit codes: 0 planned, 1 error, 2 bad input, 130 stopped.
     """
-    from penstock.errors import AlreadyRunning
+    from penstock.errors import AlreadyRunning, ServerAway
     from penstock.pods.code import unpack_code
     from penstock.pods.plan import plan_main
 
     unpack_code(os.environ)
     try:
         wait(plan_main(_pod("plan")))
-    except AlreadyRunning as error:
-        # Shut out by the pod in its place. It must not end like bad input, which ends the Job.
+    except (AlreadyRunning, ServerAway) as error:
+        # Shut out by the pod in its place, or nothing is wrong that the next pod could not find
+        # right. It must not end like bad input, which ends the Job.
         logging.getLogger(__name__).warning("%s", error)
         raise typer.Exit(1) from error
 

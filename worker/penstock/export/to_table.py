@@ -32,6 +32,8 @@ from penstock.store.results import StoredRow
 from penstock.store.runs import Run
 
 BATCH_ROWS, BATCH_BYTES = 2_000, 4_000_000
+LOCK_TIMEOUT = "2min"
+"""How long rows or the table may be locked by others."""
 _SHOWN = 5
 _LONGEST = 300
 _DONE = ("succeeded", "skipped")
@@ -180,7 +182,10 @@ class _Writing:
         values = ((*cells.answer.values(), *cells.item.values()) for _, cells in rows)
         columns = zip(*values, strict=True)
         try:
-            written = await self._connection.fetchval(sql, *map(list, columns))
+            async with self._connection.transaction():
+                # Set for this transaction: behind a pooler, the session is for others, too.
+                await self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                written = await self._connection.fetchval(sql, *map(list, columns))
             self.written += written
             self._again += len(rows) - written
         except _OF_A_ROW as error:

@@ -9,7 +9,7 @@ PENSTOCK_WORKERS       how many worker slots shards are spread over (default 1)
 Paths in the manifest are relative to the working directory; where results are to be written later
 is looked at now. A pod that is started again throws away
 what the one before it had stored and shuts that one out, should it still live. What is wrong with
-the input is written to the run, which then has Failed.
+the input is written to the run, which then has Failed; a server that is away fails only the pod.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from penstock import jsons
-from penstock.errors import InputError
+from penstock.errors import InputError, ServerAway
 from penstock.export.destination import destination, kept_there, with_planned_paths
 from penstock.plan import planner
 from penstock.plan.probe import probed
@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 
 
 async def plan_main(environ: Mapping[str, str]) -> None:
-    """Plan a run, unless that is done. Raises InputError, AlreadyRunning, DatabaseError."""
+    """Plan a run, unless that is done. Raises InputError (ServerAway leaves the run to the next
+    pod), AlreadyRunning, DatabaseError."""
     db = Database(environ["PENSTOCK_DATABASE_URL"], name="penstock-plan", patience=None)
     await db.open(patience=POD_PATIENCE)
     try:
@@ -61,6 +62,8 @@ async def _plan(db: Database, run_id: int, environ: Mapping[str, str]) -> None:
     run = await runs.get(db, run_id)
     try:
         summary = await _store(db, run, environ)
+    except ServerAway:
+        raise  # the next pod reads anew
     except InputError as error:
         await housekeeping.start_over(db, run_id, me)
         await runs.set_phase(

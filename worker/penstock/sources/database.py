@@ -29,8 +29,9 @@ QUERY = "spec.source.postgres.query"
 
 _SKIPPED = re.compile(r"(?:\s+|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _READS = re.compile(r"(?i)(select|with|values|table)\b|\(")
-_FIRST_ROWS, _MOST_ROWS = 100, 5_000
+_FIRST_ROWS, _MOST_ROWS = 10, 500
 _BATCH_BYTES = 2_000_000
+"""What a batch may hold if its rows are as large as the largest one of late."""
 _MOST_DIGITS = 1_000
 _VECTORS = {"vector", "halfvec"}
 
@@ -79,22 +80,37 @@ async def _read(
             columns = await _columns(connection, query)
         check_columns(names, [column.name for column in columns], "the query's result")
         with plain_words(address, QUERY):
-            cursor = await connection.cursor(as_json(query, columns))
+            cursor = await _cursor(connection, as_json(query, columns))
         convert = _converter(columns)
-        count, many = 0, _FIRST_ROWS
+        count, many, largest = 0, _FIRST_ROWS, 1
         while True:
             with plain_words(address, QUERY):
                 texts = [row[0] for row in await cursor.fetch(many)]
             if not texts:
                 break
-            yield [(f"row {n}", convert(text), None) for n, text in enumerate(texts, count + 1)]
+            largest = max(largest // 2, *map(len, texts))
+            yield [_record(f"row {n}", text, convert) for n, text in enumerate(texts, count + 1)]
             count += len(texts)
-            size = sum(map(len, texts)) // len(texts)
-            many = max(1, min(_MOST_ROWS, many * 4, _BATCH_BYTES // max(size, 1)))
+            many = max(1, min(_MOST_ROWS, many * 4, _BATCH_BYTES // largest))
         if not count:
             raise NoRows.at(QUERY, "the query gives no rows")
     finally:
         await close(connection)
+
+
+async def _cursor(connection: asyncpg.Connection, sql: str) -> asyncpg.cursor.Cursor:
+    try:
+        return await connection.cursor(sql)
+    except asyncpg.PostgresSyntaxError as error:
+        # By itself the query was understood.
+        raise InputError.at(QUERY, "leave out the semicolon before the last comment") from error
+
+
+def _record(place: str, text: str, convert: Callable[[str], Any]) -> Record:
+    try:
+        return place, convert(text), None
+    except (ValueError, RecursionError) as error:
+        return place, None, f"the row cannot be read as JSON: {error}"
 
 
 def selecting(query: str) -> str:

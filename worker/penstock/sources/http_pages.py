@@ -4,25 +4,28 @@ A page is the list itself or has it at `itemsPath`. The next page's address is a
 without that, a `Link` header with rel="next" (RFC 8288) tells it. One page is in memory at a time,
 and none is asked for before the items of the one before it are used.
 
-429, 5xx and timeouts are tried again, as long as the server asks for. Headers are sent to the
+429, 5xx and timeouts are tried again, as long as the server asks for; what does not pass raises
+ServerAway. Headers are sent to the
 server that the manifest names and to no other.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import os
 import random
+import ssl
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jmespath
 from yarl import URL
 
 from penstock import __version__, jsons
-from penstock.errors import InputError
+from penstock.errors import InputError, ServerAway
 from penstock.secrets import is_secret_header, mask
 from penstock.sources.drawn import drawn
 from penstock.sources.records import NoRows, Record, some
@@ -42,9 +45,13 @@ TRIES = 6
 LONGEST = 120.0
 """Seconds that are waited because a server asks for it."""
 _FIRST_DELAY = 0.5
-_CONNECT, _READ = 10.0, 60.0
+_MOST_EMPTY = 100
+"""Pages without an item that may follow on each other: some servers filter what they hand out,
+others have a next page for ever."""
+_CONNECT, _READ, _PAGE = 10.0, 60.0, 600.0
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MAX_REDIRECTS = 5
+_NO_CONTENT = 204
 _AGAIN = {408, 425, 429}
 _SAID = 300
 
@@ -56,6 +63,16 @@ def rows(source: HttpSource) -> Generator[Record]:
     no item on any page.
     """
     return drawn(_Pages(source).read())
+
+
+class _Page(NamedTuple):
+    """An answer. link: the address of the next in its `Link` header. url: where it came from in
+    the end. has_body: it says something."""
+
+    document: Any
+    link: URL | None
+    url: URL
+    has_body: bool = True
 
 
 class _Pages:
@@ -74,13 +91,14 @@ class _Pages:
 
         seen: set[int] = set()
         found = False
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_READ)
+        timeout = aiohttp.ClientTimeout(total=_PAGE, sock_connect=_CONNECT, sock_read=_READ)
         async with aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"penstock/{__version__}", "Accept": "application/json"},
             timeout=timeout,
         ) as session:
             url: URL | None = self._first
+            empty = 0
             while url is not None:
                 self._page += 1
                 if (mark := hash(str(url))) in seen:
@@ -88,11 +106,15 @@ class _Pages:
                         "nextPath", f"leads to {self._shown(url)}, which was read before"
                     )
                 seen.add(mark)
-                document, link = await self._document(session, url)
-                items = self._list(document)
+                page = await self._read_page(session, url)
+                items = self._list(page.document) if page.has_body else []
                 found = found or bool(items)
+                empty = 0 if items else empty + 1
                 yield [(f"page {self._page}[{n}]", value, None) for n, value in enumerate(items)]
-                url = self._following(document, link, url)
+                url = self._following(page)
+                if url is not None and empty == _MOST_EMPTY:
+                    told = f"leads on to {self._shown(url)} after {empty} pages without an item"
+                    raise self._wrong("nextPath", told)
         if not found:
             raise NoRows.at(f"{FIELD}.url", "there are no items in the answer")
 
@@ -115,17 +137,18 @@ class _Pages:
         about = f"; the answer is an object: {some(keys)}" if keys else ""
         raise self._wrong("itemsPath", why + about)
 
-    def _following(self, document: Any, link: URL | None, url: URL) -> URL | None:
+    def _following(self, page: _Page) -> URL | None:
+        """The address of the page after this one."""
         if self._next is None:
-            told: Any = link
+            told: Any = page.link
         else:
-            told = self._search("nextPath", self._next, document)
+            told = self._search("nextPath", self._next, page.document)
         if told is None or told is False or told == "":
             return None
         if not isinstance(told, str | URL):
             raise self._wrong("nextPath", f"gives {_kind(told)}, not the address of the next page")
         try:
-            following = url.join(URL(told))
+            following = page.url.join(URL(told))
         except ValueError as error:
             no_address = f"gives {self._clean(str(told))!r}, which is no address"
             raise self._wrong("nextPath", no_address) from error
@@ -145,30 +168,35 @@ class _Pages:
             why = f"cannot be applied to the answer: {self._clean(str(error))}"
             raise self._wrong(field, why) from error
 
-    async def _document(self, session: aiohttp.ClientSession, url: URL) -> tuple[Any, URL | None]:
-        """What the page at this address says, and the address of the next in its `Link` header."""
+    async def _read_page(self, session: aiohttp.ClientSession, url: URL) -> _Page:
+        """The page at this address, after some tries."""
         import aiohttp
 
         delay = _FIRST_DELAY
         for left in reversed(range(TRIES)):
             try:
-                status, headers, body, link = await self._get(session, url)
+                status, headers, body, link, final = await self._get(session, url)
             except aiohttp.ClientConnectorError as error:
                 # A wrong address is told at once; later the server has been there.
                 wait, why = delay, f"cannot be reached: {_system(error.os_error)}"
-                again = self._page > 1
+                passes = not isinstance(error.os_error, ssl.SSLError)
+                again = passes and self._page > 1
             except TimeoutError:
-                wait, why, again = delay, "does not answer", True
+                wait, why = delay, "does not answer"
+                passes = again = True
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 why = f"gave no usable answer: {self._clean(str(error) or type(error).__name__)}"
-                wait, again = delay, not isinstance(error, ValueError)
+                wait = delay
+                passes = again = not isinstance(error, ValueError)
             else:
+                if status == _NO_CONTENT:
+                    return _Page(None, link, final, has_body=False)
                 if 200 <= status < 300:
-                    return self._parsed(url, headers, body), link
+                    return _Page(self._parsed(url, headers, body), link, final)
                 asked = retry_after(headers, time.time())
                 wait = delay if asked is None else asked
                 why = f"answered HTTP {status}{self._said(headers, body)}"
-                again = status in _AGAIN or status >= 500
+                passes = again = status in _AGAIN or status >= 500
                 if status in (401, 403):
                     raise self._wrong(
                         "headers", f"{self._shown(url)} {why}; a header may be missing"
@@ -180,7 +208,8 @@ class _Pages:
             if not left or not again:
                 tried = TRIES - left
                 times = f" ({tried} tries)" if tried > 1 else ""
-                raise self._wrong("url", f"{self._shown(url)} {why}{times}")
+                kind = ServerAway if passes else InputError
+                raise self._wrong("url", f"{self._shown(url)} {why}{times}", kind)
             log.info("page %d of the source %s; again in %.1f s", self._page, why, wait)
             await asyncio.sleep(wait * random.uniform(1, 1.25))
             delay *= 2
@@ -188,8 +217,8 @@ class _Pages:
 
     async def _get(
         self, session: aiohttp.ClientSession, url: URL
-    ) -> tuple[int, Mapping[str, str], bytes, URL | None]:
-        """Status, headers by lower-case name, body, and the address of the next page."""
+    ) -> tuple[int, Mapping[str, str], bytes, URL | None, URL]:
+        """Status, headers by lower-case name, body, the next page's address and the own one."""
         headers = self._source.headers
         for left in reversed(range(_MAX_REDIRECTS + 1)):
             async with session.get(
@@ -208,7 +237,8 @@ class _Pages:
                 told = response.links.get("next")
                 link = None if told is None else told.get("url")
                 lowered = {name.lower(): value for name, value in response.headers.items()}
-                return response.status, lowered, body, link if isinstance(link, URL) else None
+                link = link if isinstance(link, URL) else None
+                return response.status, lowered, body, link, url
         raise AssertionError("the last redirect is an answer")
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -223,7 +253,7 @@ class _Pages:
 
     def _parsed(self, url: URL, headers: Mapping[str, str], body: bytes) -> Any:
         try:
-            return jsons.loads(body)
+            return jsons.loads(body.removeprefix(codecs.BOM_UTF8))
         except (ValueError, RecursionError) as error:
             kind = headers.get("content-type", "").split(";")[0]
             is_other = kind and "json" not in kind
@@ -246,13 +276,16 @@ class _Pages:
         line = " ".join(storable(mask(text, self._secrets)).split())
         return line if len(line) <= _SAID else line[: _SAID - 1] + "…"
 
-    def _wrong(self, field: str, message: str) -> InputError:
+    def _wrong(self, field: str, message: str, kind: type[InputError] = InputError) -> InputError:
         where = f"page {self._page}: " if self._page > 1 else ""
-        return InputError.at(f"{FIELD}.{field}", where + message)
+        return kind.at(f"{FIELD}.{field}", where + message)
 
 
 def _system(error: OSError) -> str:
-    """What the system says; names that lead nowhere have negative numbers of their own."""
+    """What the system says; names that lead nowhere have negative numbers of their own, and those
+    of TLS are not the system's."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
     number = error.errno or 0
     return os.strerror(number) if number > 0 else error.strerror or str(error)
 
