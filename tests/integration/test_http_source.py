@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -14,10 +15,16 @@ import pytest
 from aiohttp import web
 
 from penstock.errors import InputError, ServerAway
+from penstock.local.options import Options
+from penstock.local.prepare import Prepared, prepare
+from penstock.local.view import QuietView
 from penstock.sources import http_pages
 from penstock.sources.drawn import apart
-from penstock.sources.items import Item, check_source, read_items
+from penstock.sources.items import Item, read_items
+from penstock.spec.load import load
 from penstock.spec.source import Source
+from penstock.store import runs
+from penstock.store.db import Database, Statements
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SECRET = "hunter2-hunter2"
@@ -176,8 +183,7 @@ class TestPages:
         assert payloads(source(site, limit=4, **options)) == ["1", "2", "3", "4"]
         assert site.asked == ["/items", "/items?page=2"]
         assert payloads(source(site, limit=1, **options)) == ["1"]
-        check_source(source(site, **options), Path())
-        assert site.asked[2:] == ["/items", "/items"]
+        assert site.asked[2:] == ["/items"]
 
     def test_where_and_ids_are_those_of_other_sources(self, site: Site) -> None:
         site.answers("/items", [{"id": n, "tag": "ab"[n % 2]} for n in range(4)])
@@ -361,3 +367,48 @@ async def test_who_is_cancelled_does_not_wait_for_the_server(site: Site) -> None
     async with asyncio.timeout(5):
         with pytest.raises(asyncio.CancelledError):
             await reading
+
+
+class TestPlanning:
+    """What `penstock run` asks of the server, and who has to wait for it."""
+
+    def manifest(self, site: Site, tmp_path: Path) -> Path:
+        path = tmp_path / "job.yaml"
+        path.write_text(
+            "apiVersion: penstock.dev/v1alpha1\n"
+            "kind: BatchJob\n"
+            "metadata: {name: job}\n"
+            "spec:\n"
+            f"  source: {{http: {{url: '{site.url}/items'}}}}\n"
+            "  processor: {http: {url: 'http://127.0.0.1:1/'}}\n"
+        )
+        return path
+
+    async def prepared(self, db: Database, manifest: Path) -> Prepared:
+        view = QuietView(sys.stderr)
+        return await prepare(db, load(manifest), manifest, Options(), 1, view)
+
+    async def test_a_page_is_asked_for_once(self, db: Database, site: Site, tmp_path: Path) -> None:
+        site.answers("/items", [1, 2])
+        assert (await self.prepared(db, self.manifest(site, tmp_path))).plan.total == 2
+        assert site.asked == ["/items"]
+
+    async def test_nobody_else_waits_for_the_server(
+        self, db: Database, dsn: str, site: Site, tmp_path: Path
+    ) -> None:
+        async def decide(transaction: Statements) -> int:
+            return int(await transaction.fetchval("SELECT count(*) FROM run"))
+
+        site.answers("/items", [1, 2])
+        site.holds = True
+        other = Database(dsn)
+        await other.open()
+        planning = asyncio.create_task(self.prepared(db, self.manifest(site, tmp_path)))
+        try:
+            assert await asyncio.to_thread(site.held.wait, 30)
+            async with asyncio.timeout(30):
+                assert await runs.deciding(other, "job", decide) == 1
+        finally:
+            planning.cancel()
+            await asyncio.gather(planning, return_exceptions=True)
+            await other.close()

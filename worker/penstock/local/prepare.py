@@ -111,13 +111,25 @@ class _Chooser:
         self._done: _Chosen | None = None
 
     async def choose(self, db: Database) -> _Chosen:
+        step, _ = await self._next(db)
+        if isinstance(step, decide.StartNew | decide.Replan):
+            # It may have to wait for a server, and nobody else should wait for that.
+            source, directory = self._job.spec.source, base(self._manifest)
+            await apart(lambda: check_source(source, directory))
         return await runs.deciding(db, self._job.name, self._choose)
 
     async def _choose(self, transaction: Statements) -> _Chosen:
         if self._done and await runs.driven_by(transaction, self._done.run.id, self._me):
             return self._done  # only the answer got lost
+        self._done = await self._act(transaction, *await self._next(transaction))
+        return self._done
+
+    async def _next(
+        self, db: Statements
+    ) -> tuple[decide.Resume | decide.Redrive | decide.Replan | decide.StartNew, Run | None]:
+        """What is to be done, and the newest run."""
         job, options = self._job, self._options
-        latest = await runs.latest(transaction, job.name)
+        latest = await runs.latest(db, job.name)
         if latest is not None and identity.alive(latest.driver, fresh=latest.driver_fresh):
             raise AlreadyRunning(_running(latest))
         step = decide.next_step(
@@ -127,12 +139,11 @@ class _Chooser:
             force=options.force,
             redrive=options.redrive,
             reason=options.reason or "",
-            untouched=latest is not None and await _untouched(transaction, latest),
+            untouched=latest is not None and await _untouched(db, latest),
         )
         if isinstance(step, decide.Refuse):
             raise InputError.at("", step.message)
-        self._done = await self._act(transaction, step, latest)
-        return self._done
+        return step, latest
 
     async def _act(
         self,
@@ -153,22 +164,19 @@ class _Chooser:
                 return _Chosen(step, run, latest)
             case decide.Replan(existing=existing):
                 assert latest is not None
-                processor = await self._processor()
+                processor = self._processor()
                 await housekeeping.forget_rows(transaction, latest.id)
                 run = await self._open(transaction, existing, "", latest.number)
                 return _Chosen(step, run, latest, processor)
             case decide.StartNew(existing=existing, abandon=abandon):
-                processor = await self._processor()
+                processor = self._processor()
                 if abandon and latest is not None:
                     await _abandon(transaction, latest)
                 run = await self._open(transaction, existing, "", number)
                 return _Chosen(step, run, None, processor)
 
-    async def _processor(self) -> Processor:
-        """For a new plan; what can be seen to be wrong with the job is said before any change."""
-        source = self._job.spec.source
-        directory = base(self._manifest)
-        await apart(lambda: check_source(source, directory))
+    def _processor(self) -> Processor:
+        """For a new plan. A key that is missing is told before any change."""
         processor = build(self._job, api_key=api_key(self._job.spec.processor, os.environ))
         self._stack.push_async_callback(processor.aclose)
         return processor

@@ -92,10 +92,13 @@ def check_source(source: Source, base: Path) -> None:
     """Look at the beginning of each file without reading on. Raises InputError.
 
     Finds what is wrong with the source as a whole (missing, empty, another format or encoding, no
-    such column or sheet), not bad records.
+    such column or sheet), not bad records. What `http` and `postgres` hand out is not asked for:
+    it may cost something there, and the first to read the items finds the same.
     """
     if source.where is not None:
         Expression(source.where, WHERE_FIELD)
+    if source.http is not None or source.postgres is not None:
+        return
     if (source.file is None and source.object_store is None) or source.format == "files":
         next(_records(source, base))
         return
