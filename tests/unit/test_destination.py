@@ -9,6 +9,7 @@ import pytest
 from penstock import jsons
 from penstock.errors import InputError
 from penstock.export.destination import destination
+from penstock.export.to_file import input_test
 from penstock.spec.job import BatchJob
 
 
@@ -43,6 +44,17 @@ async def test_results_never_replace_the_input(tmp_path: Path, source: str) -> N
             await checked(job(source, output), tmp_path)
     with pytest.raises(InputError, match=r"--output: .* is the input"):
         await checked(job(source, "out.csv"), tmp_path, tmp_path / "d.csv")
+
+
+def test_which_files_are_the_input_is_looked_up_once(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("id\n1\n")
+    (tmp_path / "other name").hardlink_to(tmp_path / "b.csv")
+    is_input = input_test(job("*.csv", "x"), tmp_path)
+    assert is_input(tmp_path / "a.csv")
+    (tmp_path / "b.csv").unlink()  # who listed the folder again would not find it
+    assert is_input(tmp_path / "other name")
+    assert not is_input(tmp_path / "b.csv")
 
 
 async def test_another_file_is_fine_also_when_the_input_is_gone(tmp_path: Path) -> None:

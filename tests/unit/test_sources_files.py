@@ -99,9 +99,32 @@ def test_links_do_not_go_round_in_circles(tree: Path) -> None:
     assert paths("docs/*/loop/a.*", tree) == ["docs/sub/loop/a.pdf", "docs/sub/loop/a.txt"]
 
 
+@pytest.mark.parametrize("written", ["docs", "docs/*", "docs/**/*.pdf", "docs/r*/*"])
+def test_a_link_to_itself_leads_nowhere(tree: Path, written: str) -> None:
+    (tree / "docs/round.pdf").symlink_to("round.pdf")
+    (tree / "docs/to").symlink_to("fro")
+    (tree / "docs/fro").symlink_to("to")
+    (tree / "docs/real").mkdir()
+    (tree / "docs/real/x.pdf").touch()
+    found = paths(written, tree)
+    assert "docs/round.pdf" not in found
+    assert ("docs/real/x.pdf" in found) == (written != "docs/*")
+
+
+def test_what_cannot_be_looked_at_is_a_bad_record(tree: Path) -> None:
+    # A name that the system refuses: as root, permissions refuse nothing.
+    (tree / "docs/long.pdf").symlink_to("x" * 300)
+    with pytest.raises(InputError, match=r"docs/long.pdf: cannot be looked at: File name too lo"):
+        paths("docs/*.pdf", tree)
+    bad = list(read_items(source("docs/*.pdf", onBadRecord="failItem"), tree))
+    assert [item.where for item in bad if item.error is not None] == ["docs/long.pdf"]
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [
+        ("x" * 300, "cannot be looked at: File name too long"),
+        ("x" * 300 + "/*", "there is no folder"),
         ("docs/*.docx", "matches no file"),
         ("nodocs/*.pdf", "there is no folder"),
         ("nodocs", "there is no file or folder 'nodocs'"),

@@ -105,6 +105,24 @@ REPLACED = [
     ("{path: out.xlsx}", "{path: out.pdf}", "spec.output.file.path", ".jsonl, .csv, .xlsx"),
     ("{path: out.xlsx}", "{path: out/}", "spec.output.file.path", "path of a file"),
     ("file: {path: out.xlsx}", "format: csv", "spec.output", "exactly one of file"),
+    *(
+        (
+            "file: {path: out.xlsx}",
+            f"objectStore: {{url: 's3://b/{key}'}}{more}",
+            "spec.output.objectStore.url",
+            "not a pattern",
+        )
+        for key, more in (("*.csv", ""), ("[a]/", "\n    perItem: '{{ id }}'"))
+    ),
+    *(
+        (
+            "{path: out.xlsx}",
+            f"{{path: 's3://b/res'}}{more}",
+            "spec.output.file.path",
+            "is an address, not a path",
+        )
+        for more in ("", "\n    perItem: '{{ id }}'")
+    ),
     ("{path: out.xlsx}", "{path: o.csv}\n    format: xlsx", "spec.output.format", "says csv"),
     ("  name: products", "  name: products\n  name: b", "job.yaml:5", "'name' stands here twice"),
     ("idField: sku", "limit: .inf", "job.yaml:8", "no number in JSON"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from penstock.errors import InputError
@@ -64,22 +65,38 @@ class ToFile:
 
 
 def input_test(job: BatchJob, directory: Path) -> Callable[[Path], bool]:
-    """Tells whether a file is one that items are read from, or would be in the next run."""
+    """Tells whether a file is one that items are read from, or would be in the next run.
+
+    Which files a pattern matches is looked up once, when that is first asked.
+    """
     source = job.spec.source
+
+    @cache
+    def inputs() -> frozenset[tuple[int, int]]:
+        try:
+            found = [_known(file.path) for file in data_files(source, directory)]
+        except InputError:
+            return frozenset()  # planning says what is wrong; a run that goes on does not need them
+        return frozenset(one for one in found if one is not None)
 
     def is_input(path: Path) -> bool:
         if source.file is None:
             return False
         if source.format == "files":
             return would_match(source, directory, path)
-        try:
-            return path.exists() and any(
-                path.samefile(file.path) for file in data_files(source, directory)
-            )
-        except InputError:
-            return False  # planning says what is wrong; a run that goes on does not need them
+        known = _known(path)
+        return known is not None and known in inputs()
 
     return is_input
+
+
+def _known(path: Path) -> tuple[int, int] | None:
+    """What tells a file from all others, by whatever name; None when there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def input_message(path: Path) -> str:

@@ -7,18 +7,21 @@ below `**`. One item at a time, sorted by path, so that memory is the same for a
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from penstock.errors import InputError
-from penstock.sources.patterns import Pattern, has_wildcard
+from penstock.sources.patterns import Pattern
 from penstock.sources.records import NoRows, Record
-from penstock.spec.source import Source
+from penstock.spec.source import Source, has_wildcard
 
 PATH_FIELD = "spec.source.file.path"
+_LEADS_NOWHERE = (errno.ENOENT, errno.ELOOP)
+"""What a link to nothing, or to itself, is refused with; or the file was removed a moment ago."""
 
 
 def rows(source: Source, base: Path) -> Generator[Record]:
@@ -31,10 +34,14 @@ def rows(source: Source, base: Path) -> Generator[Record]:
     written = _tidy(source.file.path)
     pattern = file_pattern(written, base)
     if pattern is None:
-        yield _record(written, (base / written).stat())
+        try:
+            facts = (base / written).stat()
+        except OSError as error:
+            raise _unseen(written, error) from error
+        yield _record(written, facts)
         return
     top = base / pattern.folder
-    if not top.is_dir():
+    if not os.path.isdir(top):  # noqa: PTH112 - Path.is_dir raises for what it may not look at
         raise InputError.at(PATH_FIELD, f"{written!r}: there is no folder {top}")
     found = False
     for name, entry in _walk(top, (), pattern):
@@ -42,8 +49,12 @@ def rows(source: Source, base: Path) -> Generator[Record]:
             continue
         try:
             facts = entry.stat()
-        except FileNotFoundError:
-            continue  # a link that leads nowhere, or removed a moment ago
+        except OSError as error:
+            if error.errno in _LEADS_NOWHERE:
+                continue
+            found = True
+            yield _shown(pattern.folder + name), None, f"cannot be looked at: {error.strerror}"
+            continue
         found = True
         yield _record(pattern.folder + name, facts)
     if not found:
@@ -61,9 +72,9 @@ def would_match(source: Source, base: Path, path: Path) -> bool:
     except InputError:
         return False  # planning says what is wrong
     if pattern is None:
-        return path.resolve() == (base / written).resolve()
-    top = (base / pattern.folder).resolve()
-    path = path.resolve()
+        return _real(path) == _real(base / written)
+    top = _real(base / pattern.folder)
+    path = _real(path)
     return path.is_relative_to(top) and pattern.matches(path.relative_to(top).as_posix())
 
 
@@ -72,13 +83,18 @@ def file_pattern(written: str, base: Path) -> Pattern | None:
     if "\0" in written:
         raise InputError.at(PATH_FIELD, "a path cannot contain a NUL character")
     path = base / written
-    # What really has such a name wins over the pattern.
-    if path.is_dir():
-        return Pattern.below("" if written == "." else written)
-    if path.is_file():
-        return None
-    if path.exists():
-        raise InputError.at(PATH_FIELD, f"{written!r} is neither a file nor a folder")
+    try:
+        # What really has such a name wins over the pattern.
+        if path.is_dir():
+            return Pattern.below("" if written == "." else written)
+        if path.is_file():
+            return None
+        if path.exists():
+            raise InputError.at(PATH_FIELD, f"{written!r} is neither a file nor a folder")
+    except OSError as error:
+        # A pattern may be longer than any name.
+        if error.errno != errno.ENAMETOOLONG or not has_wildcard(written):
+            raise _unseen(written, error) from error
     if not has_wildcard(written):
         raise InputError.at(PATH_FIELD, f"there is no file or folder {written!r} in {base}")
     try:
@@ -104,9 +120,21 @@ def _record(path: str, facts: os.stat_result) -> Record:
     try:
         path.encode()
     except UnicodeEncodeError:
-        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return shown, None, "the name of this file is not UTF-8: rename it"
+        return _shown(path), None, "the name of this file is not UTF-8: rename it"
     return path, item_of(path, facts.st_size, modified), None
+
+
+def _shown(path: str) -> str:
+    """A path in a message, whatever its bytes are."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _unseen(written: str, error: OSError) -> InputError:
+    return InputError.at(PATH_FIELD, f"{written!r} cannot be looked at: {error.strerror}")
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for links in a circle
 
 
 def _walk(
@@ -121,11 +149,19 @@ def _walk(
         raise InputError.at(PATH_FIELD, message) from error
     for entry in entries:
         below = (*parts, entry.name)
-        if entry.is_dir(follow_symlinks=_follows(pattern, len(below))):
+        if _is(entry.is_dir, follow_symlinks=_follows(pattern, len(below))):
             if pattern.leads_on(below) and not _is_hidden(entry.name, pattern, len(parts)):
                 yield from _walk(folder / entry.name, below, pattern)
-        elif entry.is_file():
+        elif _is(entry.is_file) is not False:
             yield "/".join(below), entry
+
+
+def _is(kind: Callable[..., bool], **more: bool) -> bool | None:
+    """What an entry is; None when that cannot be told."""
+    try:
+        return kind(**more)
+    except OSError:
+        return None
 
 
 def _follows(pattern: Pattern, depth: int) -> bool:

@@ -7,13 +7,12 @@ folders): the matches are read one after the other, sorted by path, hidden files
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.errors import InputError
-from penstock.spec.source import Format, Source
+from penstock.spec.source import Format, Source, has_wildcard
 from penstock.spec.suggest import did_you_mean
 
 PATH_FIELD = "spec.source.file.path"
@@ -32,7 +31,6 @@ SUFFIXES: dict[str, Format] = {
 }
 COMPRESSED = (".gz", ".zst", ".zstd")
 _READABLE = "jsonl, json, csv, parquet, xlsx"
-_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def _resolve(written: str, base: Path) -> list[Path]:
         raise InputError.at(PATH_FIELD, "a path cannot contain a NUL character")
     path = base / Path(written).expanduser()
     # A file that really has such a name wins over the glob.
-    if not _GLOB.search(written) or path.exists():
+    if not has_wildcard(written) or path.exists():
         return [_regular_file(written, path)]
     root = Path(path.anchor) if path.is_absolute() else Path()
     pattern = str(path.relative_to(path.anchor)) if path.is_absolute() else str(path)

@@ -17,11 +17,11 @@ from penstock.errors import InputError
 from penstock.sources.file_items import item_of
 from penstock.sources.files import DataFile, format_by_name
 from penstock.sources.object_store import Bucket, Found, Kind, StoreError
-from penstock.sources.patterns import Pattern, has_wildcard
+from penstock.sources.patterns import Pattern
 from penstock.sources.records import NoRows, Record
 from penstock.spec.object_url import ObjectUrl
 from penstock.spec.secrets import store_options
-from penstock.spec.source import Format, ObjectStoreSource, Source
+from penstock.spec.source import Format, ObjectStoreSource, Source, has_wildcard
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer

@@ -10,13 +10,9 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-_WILD = re.compile(r"[*?\[]")
+from penstock.spec.source import has_wildcard
+
 _ANY_FOLDERS = "**"
-
-
-def has_wildcard(text: str) -> bool:
-    """Whether there is anything in it that stands for more than itself."""
-    return _WILD.search(text) is not None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -10,6 +11,13 @@ from penstock.spec.types import Count, Model
 
 Format = Literal["jsonl", "json", "csv", "parquet", "xlsx", "files"]
 OnBadRecord = Literal["refuse", "failItem"]
+
+_WILD = re.compile(r"[*?\[]")
+
+
+def has_wildcard(path: str) -> bool:
+    """Whether there is anything in a path, or a key, that stands for more than itself."""
+    return _WILD.search(path) is not None
 
 
 class InlineSource(Model):

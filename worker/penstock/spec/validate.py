@@ -28,7 +28,7 @@ from penstock.spec.names import (
 )
 from penstock.spec.object_url import url_problem
 from penstock.spec.output import ObjectStoreOutput, Output, OutputFormat
-from penstock.spec.source import HttpSource, ObjectStoreSource, Source
+from penstock.spec.source import HttpSource, ObjectStoreSource, Source, has_wildcard
 from penstock.spec.unsupported import unsupported
 from penstock.spec.uses import template_mistakes
 
@@ -184,22 +184,22 @@ def _output(output: Output | None) -> Iterator[Mistake]:
     if output.object_store is not None:
         yield from _object_store(output.object_store, "spec.output.objectStore")
         key = output.object_store.url.partition("://")[2].partition("/")[2]
-        if output.per_item is None:
+        if has_wildcard(key):
+            one = "a prefix" if output.per_item is not None else "the address of an object"
+            yield Mistake("spec.output.objectStore.url", f"wanted {one}, not a pattern")
+        elif output.per_item is None:
             yield from _written(output, "spec.output.objectStore.url", key)
-        elif re.search(r"[*?\[]", key):
-            yield Mistake("spec.output.objectStore.url", "wanted a prefix, not a pattern")
+    if output.file is not None and re.match(r"\w+://", output.file.path):
+        message = "is an address, not a path; objectStore writes to addresses"
+        yield Mistake("spec.output.file.path", message)
+    elif output.file is not None and output.per_item is None:
+        yield from _written(output, "spec.output.file.path", output.file.path)
     if output.per_item is not None:
         yield from _per_item(output, output.per_item)
         return
     yield from _exactly_one(output, OUTPUTS, "spec.output")
     if output.postgres is not None and output.format is not None:
         yield Mistake("spec.output.format", "is for files and objects; remove it with postgres")
-    if output.file is not None:
-        if re.match(r"\w+://", output.file.path):
-            message = "is an address, not a path; objectStore writes to addresses"
-            yield Mistake("spec.output.file.path", message)
-        else:
-            yield from _written(output, "spec.output.file.path", output.file.path)
 
 
 def _written(output: Output, where: str, path: str) -> Iterator[Mistake]:
