@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from tests.integration.command_support import (
 )
 from tests.processes import lives
 
-COMPLETE, FAILED, SOME_FAILED, BAD_INPUT = 0, 1, 3, 2
+COMPLETE, FAILED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 3, 2, 130
+ITEMS = {"file": {"path": "items.jsonl"}, "idField": "n"}
 Result = dict[str, Any]
 
 
@@ -50,7 +52,7 @@ class Job:
         lines = [json.dumps({"n": number}) + "\n" for number in range(items)]
         (self.folder / "items.jsonl").write_text("".join(lines))
         spec = {
-            "source": {"file": {"path": "items.jsonl"}, "idField": "n"},
+            "source": ITEMS,
             "processor": {"python": {"entrypoint": f"mine:{function}", **more.pop("python", {})}},
             "retry": {"maxAttempts": 2, "requestTimeout": "3s"},
             **more,
@@ -261,6 +263,10 @@ def _pids(path: Path) -> list[int]:
         ({"entrypoint": "mine:reads", "mode": "process"}, "takes ctx"),
         ({"entrypoint": "mine:double_later", "mode": "thread"}, "mode: is thread"),
         ({"entrypoint": "mine:double", "initializer": "mine:nix"}, "initializer: there is no nix"),
+        (
+            {"entrypoint": "mine:double", "initializer": "mine:needs_arguments"},
+            "initializer: .*called without arguments",
+        ),
         ({"entrypoint": "mine:double", "memoryLimit": "10"}, "memoryLimit: .*from 1Mi"),
         ({"entrypoint": "mine.double"}, "entrypoint"),
     ],
@@ -305,3 +311,71 @@ def test_a_context_reads_the_files_that_are_items(job: Job) -> None:
         (job.folder / "papers" / f"{size:03}.txt").write_text("x" * size)
     job.run(COMPLETE)
     assert [row["output"] for row in job.rows()] == [1, 20, 300]
+
+
+def test_an_item_that_fails_while_its_calls_wait_keeps_no_permit(job: Job) -> None:
+    with provider(latency=0.01) as server:
+        python = {"kwargs": {"url": server.url}}
+        job.write("many_at_once", 8, python=python, scaling={"concurrency": {"min": 2, "max": 2}})
+        told = job.run(SOME_FAILED)
+    assert (told["succeeded"], told["failed"]) == (7, 1)
+
+
+def test_functions_that_all_hang_elsewhere_end_with_their_time(job: Job) -> None:
+    job.write("all_hang", 4)
+    told = job.run(SOME_FAILED)
+    assert (told["succeeded"], told["failed"]) == (3, 1)
+    assert job.rows()[1]["_error"] == "timeout after 3 s"
+
+
+def test_what_a_dead_process_leaves_behind_holds_nothing_up_and_ends(job: Job) -> None:
+    job.write("leaves_something", 6, python={"mode": "process"})
+    assert job.run(SOME_FAILED)["failed"] == 1
+    assert "SIGKILL" in job.rows()[3]["_error"]
+    left = _pids(job.folder / "left")
+    assert len(left) == 2  # attempts
+    eventually("what was left behind is gone", lambda: not any(map(lives, left)))
+
+
+def test_an_exit_in_a_task_is_an_error_of_its_item(job: Job) -> None:
+    job.write("exits_in_a_task", 6)
+    assert job.run(SOME_FAILED)["failed"] == 1
+    assert job.rows()[3]["_error"].startswith("RuntimeError: SystemExit in a task")
+
+
+@pytest.mark.slow
+def test_who_keeps_the_lock_of_python_is_found_out_too(job: Job) -> None:
+    job.write("holds_the_lock", 6, retry={"requestTimeout": "500ms"})
+    told = job.run(SOME_FAILED)
+    assert (told["succeeded"], told["failed"]) == (5, 1)
+    assert "holds_the_lock" in job.log
+
+
+def test_a_coroutine_that_will_not_be_cancelled_does_not_keep_its_worker(job: Job) -> None:
+    job.write("will_not_be_cancelled", 4, retry={"requestTimeout": "500ms"})
+    with started("run", job.manifest, *job.place, cwd=job.folder) as command:
+        eventually("it waits", (job.folder / "waiting").exists)
+        command.says("3/4")
+        for _ in range(2):
+            command.process.send_signal(signal.SIGINT)
+        assert command.ends() == INTERRUPTED
+    assert "do not end though they were cancelled" in job.log
+
+
+def test_another_attempt_gets_the_item_as_it_was(job: Job) -> None:
+    job.write("changes_its_item", 5)
+    assert job.run(COMPLETE)["retries"] == 5
+    assert [row["output"] for row in job.rows()] == list(range(5))
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+def test_an_exception_that_cannot_be_told_fails_its_item_alone(job: Job, mode: str) -> None:
+    job.write("says_nothing", 5, python={"mode": mode}, source={"limit": 2, **ITEMS})
+    told = job.run(SOME_FAILED)
+    assert (told["succeeded"], told["failed"]) == (1, 1)
+    assert job.rows()[1]["_error"] == "Unsayable"
+
+
+def test_what_functions_print_is_no_part_of_an_answer(job: Job) -> None:
+    job.write("moody", 12, source={"where": "item.n == 9", **ITEMS})
+    assert only_object(penstock("run", job.manifest, "--preview", "1", "--json").stdout)

@@ -171,3 +171,91 @@ def grow(number: int) -> int:
     while number == 3:
         kept.append(b"x" * 10_000_000)
     return number
+
+
+async def many_at_once(item: dict[str, Any], ctx: Context, *, url: str) -> int:
+    """One of its calls fails at once, the others still wait for the gate."""
+    answers = await asyncio.gather(*(_page(ctx, url, item["n"], page) for page in range(6)))
+    return len(answers)
+
+
+async def _page(ctx: Context, url: str, number: int, page: int) -> int:
+    if page == 0 and number == 3:
+        raise Permanent("a page is missing")
+    answer = await ctx.http.post(f"{url}/items", json={"n": number, "page": page})
+    answer.raise_for_status()
+    return page
+
+
+async def all_hang(item: dict[str, Any], ctx: Context) -> int:
+    if item["n"] == 1:
+        await asyncio.gather(*(ctx.process(hang) for _ in range(5)))
+    return await ctx.process(double, item)
+
+
+def hang() -> None:
+    while True:
+        pass
+
+
+def leaves_something(item: dict[str, Any]) -> int:
+    """A process of its own that inherits what it can, and outlives it."""
+    if item["n"] == 3:
+        with Path("left").open("a") as file:
+            left = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "600")
+            file.write(f"{left}\n")
+        os.kill(os.getpid(), 9)
+    return int(item["n"])
+
+
+async def exits_in_a_task(item: dict[str, Any]) -> int:
+    if item["n"] == 3:
+        await asyncio.gather(_exits())
+    return int(item["n"])
+
+
+async def _exits() -> None:
+    sys.exit(0)
+
+
+async def holds_the_lock(item: dict[str, Any]) -> int:
+    """Python's own, which no other thread gets meanwhile."""
+    await asyncio.sleep(0.01)
+    if item["n"] == 3:
+        ctypes.PyDLL(None).sleep(600)
+    return int(item["n"])
+
+
+async def will_not_be_cancelled(item: dict[str, Any]) -> int:
+    while item["n"] == 3:
+        try:
+            Path("waiting").touch()  # noqa: ASYNC240
+            await asyncio.sleep(600)
+        except BaseException:
+            continue
+    return int(item["n"])
+
+
+async def changes_its_item(item: dict[str, Any]) -> int:
+    number = int(item.pop("n"))
+    if number not in _throttled:
+        _throttled.add(number)
+        raise ConnectionResetError("once")
+    return number
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it has no words")
+
+
+def says_nothing(item: dict[str, Any]) -> int:
+    if item["n"] == 1:
+        raise Unsayable
+    if item["n"] == 2:
+        raise Throttled(retry_after="soon")  # type: ignore[arg-type]
+    return int(item["n"])
+
+
+def needs_arguments(path: str) -> None:
+    model.append(path)

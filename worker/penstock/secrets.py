@@ -6,6 +6,7 @@ Pure.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -55,3 +56,15 @@ def masker(environ: Mapping[str, str]) -> Callable[[str], str]:
 def is_secret_header(name: str) -> bool:
     """Whether a header of this name is likely to carry a secret."""
     return _HEADER.search(name) is not None
+
+
+class MaskingFormatter(logging.Formatter):
+    """Formats a record, exception and all, and hides secrets in the result."""
+
+    def __init__(self, line: str, mask: Callable[[str], str]) -> None:
+        super().__init__(line)
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as text, without secrets."""
+        return self._mask(super().format(record))

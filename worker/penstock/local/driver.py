@@ -261,4 +261,6 @@ def usual_workers(job: BatchJob) -> int:
     """How many workers there are when nobody says so: one; of functions that run in processes, as
     many as there are cores."""
     python = job.spec.processor.python
-    return cores() if python is not None and python.mode == "process" else 1
+    if python is None or python.mode != "process":
+        return 1
+    return min(cores(), job.spec.scaling.concurrency.max)

@@ -11,11 +11,11 @@ import fcntl
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
-from penstock.secrets import masker
+from penstock.secrets import MaskingFormatter, masker
 
 MAX_BYTES = 5_000_000
 KEPT = 3
@@ -61,18 +61,6 @@ def configured() -> bool:
 def current() -> Path | None:
     """The file that `configure` named last; None when that was stderr, or it was never called."""
     return _current
-
-
-class MaskingFormatter(logging.Formatter):
-    """Formats a record, exception and all, and hides secrets in the result."""
-
-    def __init__(self, line: str, mask: Callable[[str], str]) -> None:
-        super().__init__(line)
-        self._mask = mask
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One record as text, without secrets."""
-        return self._mask(super().format(record))
 
 
 class SharedFileHandler(WatchedFileHandler):

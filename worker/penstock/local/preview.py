@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from itertools import islice
 from pathlib import Path
 
@@ -32,15 +35,31 @@ async def preview(
     source = job.spec.source
     await apart(lambda: check_source(source, directory))
     processor = build(job, api_key=api_key(job.spec.processor, os.environ))
+    await check_function(job, directory)
     try:
-        if job.spec.processor.python is not None:
-            await check_function(job, directory)
-            os.chdir(directory)
-        await processor.start(_open_gate(), lambda *_: None)
         items = await apart(lambda: list(islice(read_items(source, directory), count)))
-        return [await _try(processor, item, job.spec.price) for item in items]
+        with _in_folder(directory) if job.spec.processor.python is not None else nullcontext():
+            await processor.start(_open_gate(), lambda *_: None)
+            return [await _try(processor, item, job.spec.price) for item in items]
     finally:
         await processor.aclose()
+
+
+@contextmanager
+def _in_folder(directory: Path) -> Iterator[None]:
+    """Where functions find their modules and files; what they print, here or in processes, does not
+    get into what the command says."""
+    sys.stdout.flush()
+    before, out = Path.cwd(), os.dup(1)
+    os.chdir(directory)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(out, 1)
+        os.close(out)
+        os.chdir(before)
 
 
 def _open_gate() -> Gate:

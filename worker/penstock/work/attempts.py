@@ -29,10 +29,15 @@ from penstock.work.types import CallResult, Failure, FailureKind, Output, Proces
 log = logging.getLogger(__name__)
 
 REFUSAL_PAUSE = 0.5
+LAST_SECONDS = 3.0
+"""For what is cancelled to end: code of others may not want to."""
 
 
 class Attempts:
-    """Calls in flight, and what becomes of their items."""
+    """Calls in flight, and what becomes of their items.
+
+    abandoned: so many did not end when they were cancelled, so that the process has to.
+    """
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class Attempts:
         self._refused_since = 0.0
         self._away_since: float | None = None
         self._running: dict[asyncio.Task[None], Sequence[WorkItem]] = {}
+        self.abandoned = 0
         self._dropped: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()
         self._settled: dict[int, tuple[int, asyncio.Future[None]]] = {}
 
@@ -108,7 +114,9 @@ class Attempts:
         left = list(self._running)
         for task in left:
             self._drop(task)
-        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            _, pending = await asyncio.wait(left, timeout=LAST_SECONDS)
+            self.abandoned = len(pending)
 
     def _drop(self, task: asyncio.Task[None]) -> None:
         self._dropped.add(task)

@@ -25,16 +25,17 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from penstock.errors import InputError
+from penstock.errors import InputError, PenstockError
 from penstock.rate.bounds import Bounds
 from penstock.rate.leader import Leader
 from penstock.rate.member import Member
+from penstock.secrets import masker
 from penstock.spec.job import BatchJob
 from penstock.spec.secrets import api_key
 from penstock.store import runs
 from penstock.store.db import COMMAND_TIMEOUT, POD_PATIENCE, SLOW, Database
 from penstock.work.batch import Former
-from penstock.work.gate import Gate
+from penstock.work.gate import Admission, Gate
 from penstock.work.pool_key import pool_key
 from penstock.work.pooling import Pooling
 from penstock.work.processors import build
@@ -68,10 +69,16 @@ async def work_main(environ: Mapping[str, str]) -> int:
     )
     # A local driver has just used it; a pod may start while it is away.
     await db.open(patience=0.0 if environ.get("PENSTOCK_PARENT") else POD_PATIENCE)
+    service = _Service(db, environ)
     try:
-        return await _Service(db, environ).serve()
+        code = await service.serve()
     finally:
         await db.close()
+    if service.abandoned:
+        log.warning("%d calls do not end though they were cancelled", service.abandoned)
+        logging.shutdown()
+        os._exit(code)
+    return code
 
 
 class _Service:
@@ -85,6 +92,8 @@ class _Service:
         self._environ = environ
         self._stopping = asyncio.Event()
         self._worker: Worker | None = None
+        self._starting: asyncio.Future[Admission] | None = None
+        self.abandoned = 0
         self._watching: asyncio.Task[None] | None = None
         if environ.get("PENSTOCK_PARENT"):
             self._watching = asyncio.get_running_loop().create_task(self._watch_parent())
@@ -155,19 +164,29 @@ class _Service:
             lead=lambda state: Leader(bounds, owner, state),
         )
         gate = Gate(member, pooling.now, pooling.hurry)
+        succeeded_before = (await runs.totals(self._db, run.id))["succeeded"] > 0
+        self._starting = asyncio.ensure_future(processor.start(gate, stats.call_ended))
         try:
-            admission = await processor.start(gate, stats.call_ended)
+            admission = await self._starting
+        except asyncio.CancelledError:
+            if not self._stopping.is_set():
+                raise
+            return End.DRAINED
         except InputError as error:
+            if succeeded_before:  # it did work; this one may be started again
+                raise PenstockError(str(error)) from error
             await runs.set_phase(
                 self._db,
                 run.id,
                 "Failed",
                 since=("Running",),
                 reason=runs.INVALID_INPUT,
-                message=str(error),
+                message=masker(self._environ)(str(error)),
             )
             log.error("%s", error)
             return End.FINISHED
+        finally:
+            self._starting = None
         self._worker = Worker(
             self._db,
             run,
@@ -180,7 +199,7 @@ class _Service:
             slot=self._slot,
             homes=self._homes,
             former=Former.for_job(job.spec, processor),
-            succeeded_before=(await runs.totals(self._db, run.id))["succeeded"] > 0,
+            succeeded_before=succeeded_before,
             pooling=pooling,
         )
         if self._stopping.is_set():
@@ -190,6 +209,7 @@ class _Service:
             log.info("worker %s: %s", owner, end)
             return end
         finally:
+            self.abandoned += self._worker.attempts.abandoned
             self._worker = None
 
     def _drain(self) -> None:
@@ -198,6 +218,8 @@ class _Service:
         self._stopping.set()
         if self._worker is not None:
             self._worker.stop()
+        if self._starting is not None:
+            self._starting.cancel()
 
     def _hurry(self) -> None:
         if self._worker is not None:

@@ -98,6 +98,7 @@ def _work_item(item: StoredItem, shard: int, epoch: int) -> WorkItem:
         item_id=item.item_id,
         fingerprint=item.fingerprint,
         item=jsons.loads(item.payload),
+        payload=item.payload,
         shard=shard,
         epoch=epoch,
     )

@@ -17,9 +17,10 @@ class WorkItem:
 
     attempts: calls that have ended for it in this process and counted. elapsed: seconds it spent
     on calls and waits that run against maxElapsed. alone: must not share a call again (it was
-    missing in an answer, or a shared call failed for one of its items). prompt_tokens,
-    completion_tokens: its part of the usage of all its calls so far. shard, epoch: the lease it
-    was fetched under.
+    missing in an answer, or a shared call failed for one of its items). payload: its JSON, for
+    whoever needs another copy; empty where there is none. fresh: nobody has had the item yet.
+    prompt_tokens, completion_tokens: its part of the usage of all its calls so far. shard, epoch:
+    the lease it was fetched under.
     """
 
     position: int
@@ -31,6 +32,8 @@ class WorkItem:
     attempts: int = 0
     elapsed: float = 0.0
     alone: bool = False
+    payload: str = ""
+    fresh: bool = True
     prompt_tokens: int = 0
     completion_tokens: int = 0
 

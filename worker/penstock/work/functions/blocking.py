@@ -7,13 +7,15 @@ of its worker, its heartbeat and its checkpoints.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import NoReturn
 
 from penstock.work.functions.frames import is_theirs, place
 
@@ -22,20 +24,32 @@ log = logging.getLogger(__name__)
 TICK = 0.02
 BLOCKED = 0.1
 """Seconds without a tick after which somebody is blamed."""
+ARM, LATER = 1.0, 5.0
+"""Seconds between two looks from the loop itself; of grace for the thread that knows a name."""
 EXIT_STUCK = 70
+
+
+def _end(why: str) -> NoReturn:
+    log.error("%s; the worker ends", why)
+    logging.shutdown()
+    os._exit(EXIT_STUCK)
 
 
 class Watch:
     """Looks at the loop that it is started on. fatal: seconds after which a loop that does not turn
-    ends the worker: its item is found out then, as for a crash.
+    ends the worker: its item is found out then, as for a crash; None where no function runs on it.
+    overdue: asked now and then for what ends the worker, too.
 
     lag: the longest time, in seconds, that the loop did not turn. blocked: seconds by function.
     """
 
-    def __init__(self, roots: Sequence[str], fatal: float) -> None:
+    def __init__(
+        self, roots: Sequence[str], fatal: float | None, overdue: Callable[[float], str]
+    ) -> None:
         self.lag = 0.0
         self.blocked: dict[str, float] = {}
-        self._roots, self._fatal = roots, fatal
+        self._roots, self._fatal, self._overdue = roots, fatal, overdue
+        self._armed = float("-inf")
         self._loop = asyncio.get_running_loop()
         self._ticked = time.monotonic()
         self._over = threading.Event()
@@ -47,6 +61,7 @@ class Watch:
     def close(self) -> None:
         """Stop looking."""
         self._timer.cancel()
+        faulthandler.cancel_dump_traceback_later()
         self._over.set()
         self._looker.join()
 
@@ -60,7 +75,19 @@ class Watch:
         now = time.monotonic()
         self.lag = max(self.lag, now - self._ticked - TICK)
         self._ticked = now
+        if now > self._armed + ARM:
+            self._armed = now
+            self._arm()
         self._timer = self._loop.call_later(TICK, self._tick)
+
+    def _arm(self) -> None:
+        """A function in C that keeps Python's lock lets no other thread look: this one needs none,
+        writes where everything stands, and ends the process."""
+        if self._fatal is not None:
+            faulthandler.dump_traceback_later(self._fatal + LATER, exit=True, file=2)
+        late = self._overdue(self._loop.time())
+        if late:
+            _end(late)
 
     def _look(self) -> None:
         looked = time.monotonic()
@@ -80,10 +107,8 @@ class Watch:
                 )
             new = looked - max(since, before) if name in self.blocked else looked - since
             self.blocked[name] = self.blocked.get(name, 0.0) + new
-            if looked - since > self._fatal:
-                log.error("%s has not come back for %.0f s; the worker ends", name, looked - since)
-                logging.shutdown()
-                os._exit(EXIT_STUCK)
+            if self._fatal is not None and looked - since > self._fatal:
+                _end(f"{name} has not come back for {looked - since:.0f} s")
 
     def _name(self) -> str | None:
         """The innermost of the user's functions that the loop's thread is in."""

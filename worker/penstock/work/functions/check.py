@@ -14,9 +14,10 @@ from pathlib import Path
 
 from penstock import jsons, signals
 from penstock.errors import InputError, Mistake
+from penstock.secrets import mask, masker
 from penstock.spec.job import BatchJob
 from penstock.spec.processor import PythonProcessor
-from penstock.work.functions.load import WHERE, find, fit, load, open_path
+from penstock.work.functions.load import WHERE, fit, initializer, load, open_path
 
 PATIENCE = 120.0
 """Seconds that an import may take."""
@@ -51,7 +52,7 @@ async def check_function(job: BatchJob, folder: Path) -> None:
             process.kill()
             await process.wait()
     if process.returncode != 0 or not out:
-        last = said.decode(errors="replace").strip()[-_MOST_SAID:]
+        last = mask(said.decode(errors="replace")).strip()[-_MOST_SAID:]
         message = f"importing it ended the process (exit code {process.returncode}) {last}"
         raise InputError.at(f"{WHERE}.entrypoint", message.strip())
     mistakes = [Mistake(where, message) for where, message in jsons.loads(out)]
@@ -70,10 +71,11 @@ def main() -> None:
     try:
         fit(load(python.entrypoint, python.kwargs), python.entrypoint, python.mode)
         if python.initializer is not None:
-            find(python.initializer, "initializer")
+            initializer(python.initializer)
     except InputError as error:
         mistakes += error.mistakes
-    os.write(answer, jsons.dumps([(one.where, one.message) for one in mistakes]).encode())
+    hide = masker(os.environ)
+    os.write(answer, jsons.dumps([(one.where, hide(one.message)) for one in mistakes]).encode())
     os._exit(0)  # threads that a module has started are no reason to stay
 
 

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import InputError
-from penstock.secrets import masker
+from penstock.secrets import MaskingFormatter, masker
 from penstock.work.functions import outcome
 from penstock.work.functions.frames import told
-from penstock.work.functions.load import find, home, load, open_path, roots
+from penstock.work.functions.load import home, initializer, load, open_path, roots
 from penstock.work.functions.wire import NOTHING, Line, Place
 from penstock.work.types import Output
 
@@ -40,11 +40,15 @@ LINE = "%(asctime)s %(levelname)-7s %(name)s [%(process)d] %(message)s"
 def main(argv: Sequence[str]) -> None:
     """Serve the worker until it closes the wire."""
     link, page, parent = (int(one) for one in argv)
+    for fileno in (link, page):
+        os.set_inheritable(fileno, False)  # what functions start must not keep them open
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides
     _end_with(parent)
     _be_the_one_to_go()
     faulthandler.enable()
-    logging.basicConfig(level=logging.INFO, format=LINE)
+    handler = logging.StreamHandler()
+    handler.setFormatter(MaskingFormatter(LINE, masker(os.environ)))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     line, place = Line(socket.socket(fileno=link)), Place(page)
     open_path()
     with contextlib.suppress(EOFError, ConnectionError):
@@ -65,7 +69,7 @@ class _Served:
                 self._call = load(told_to["entrypoint"], self._kwargs).call
                 self._roots.append(home(told_to["entrypoint"]))
             if told_to["initializer"] is not None:
-                self._initialize(find(told_to["initializer"], "initializer"))
+                self._initialize(initializer(told_to["initializer"]))
         except InputError as error:
             mistakes = [(one.where, one.message) for one in error.mistakes]
             line.send(("refused", mistakes), at_once=True)
@@ -79,11 +83,11 @@ class _Served:
                 self._items(payload)
             else:
                 self._one(payload)
-            self._place.at(NOTHING, 0.0)
+            self._place.at(NOTHING, time.monotonic())
 
-    def _initialize(self, initializer: Callable[[], Any]) -> None:
+    def _initialize(self, begin: Callable[[], Any]) -> None:
         try:
-            self._run(initializer)
+            self._run(begin)
         except (Exception, SystemExit) as error:
             text = f"{type(error).__name__}: {error}\n{told(error, self._roots)}"
             raise InputError.at("spec.processor.python.initializer", self._mask(text)) from error

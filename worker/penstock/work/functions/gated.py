@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 
@@ -12,8 +11,8 @@ import httpx2
 from penstock import jsons
 from penstock.rate.bounds import CallReport, Outcome
 from penstock.work import failures
-from penstock.work.functions.current import CURRENT
-from penstock.work.gate import Gate
+from penstock.work.functions.current import CURRENT, Current
+from penstock.work.gate import Gate, Permit
 from penstock.work.processors.idempotency import HEADER
 from penstock.work.processors.results import token_count
 from penstock.work.types import Failure, Usage
@@ -28,7 +27,8 @@ class GatedTransport(httpx2.AsyncBaseTransport):
     def __init__(
         self, gate: Gate, connections: int, on_call: Callable[[Outcome, float], None]
     ) -> None:
-        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+        # The gate is the limit: an answer that is streamed keeps its connection, not its permit.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=connections)
         self._inner = httpx2.AsyncHTTPTransport(limits=limits)
         self._gate, self._on_call = gate, on_call
 
@@ -38,8 +38,7 @@ class GatedTransport(httpx2.AsyncBaseTransport):
         if current is not None and request.method not in _SAFE and HEADER not in request.headers:
             body = await request.aread()
             request.headers[HEADER] = current.key(request.method, str(request.url), body)
-        with current.waiting() if current is not None else contextlib.nullcontext():
-            permit = await self._gate.acquire(0)
+        permit = await self._permit(current)
         now = asyncio.get_running_loop().time
         began = now()
         report: CallReport | None = None
@@ -70,6 +69,17 @@ class GatedTransport(httpx2.AsyncBaseTransport):
                 self._on_call(report.outcome, now() - began)
             self._gate.release(permit, report)
         return response
+
+    async def _permit(self, current: Current | None) -> Permit:
+        if current is None:
+            return await self._gate.acquire(0)
+        if not current.over:
+            with current.waiting():
+                permit = await self._gate.acquire(0)
+            if not current.over:
+                return permit
+            self._gate.release(permit, None)
+        raise asyncio.CancelledError("the function has come back without this call")
 
     async def aclose(self) -> None:
         """Close the connections."""

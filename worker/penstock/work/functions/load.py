@@ -6,6 +6,7 @@ the user's; the plan step imports it in a process of its own (check.py).
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import os
@@ -89,6 +90,18 @@ def home(entrypoint: str) -> str:
     top = sys.modules[entrypoint.partition(":")[0].partition(".")[0]]
     file = Path(top.__file__ or "nowhere")
     return str(file.parent if hasattr(top, "__path__") else file)
+
+
+def initializer(entrypoint: str) -> Callable[[], Any]:
+    """The function that is called once before the first item. Raises InputError."""
+    call = find(entrypoint, "initializer")
+    with contextlib.suppress(ValueError):  # of a function in C nothing is known
+        try:
+            inspect.signature(call).bind()
+        except TypeError as error:
+            message = f"{entrypoint} is called without arguments: {error}"
+            raise InputError.at(f"{WHERE}.initializer", message) from error
+    return call
 
 
 def find(entrypoint: str, field: str) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from penstock import jsons
+from penstock import jsons, web
 from penstock.functions import Permanent, Throttled
 from penstock.text import storable
 from penstock.work import failures
@@ -51,13 +51,21 @@ def output(value: Any) -> Output | Failure:
 def failure(
     error: BaseException, roots: Sequence[str], mask: Callable[[str], str] = str
 ) -> Failure:
-    """What an exception of the user's function means. mask: hides secrets."""
+    """What an exception of the user's function means. mask: hides secrets. Never raises, whatever
+    the exception does when it is asked for its text."""
+    try:
+        return _failure(error, roots, mask)
+    except Exception:
+        return Failure(FailureKind.ERROR, type(error).__qualname__[-_MOST_REASON:])
+
+
+def _failure(error: BaseException, roots: Sequence[str], mask: Callable[[str], str]) -> Failure:
     frames = "\n".join(filter(None, (told(error, roots), getattr(error, THERE, ""))))
     if isinstance(error, ProcessEnded):
         return error.failure
     if isinstance(error, Throttled):
-        wait = None if error.retry_after is None else max(0.0, float(error.retry_after))
         message = _text(str(error), "", mask)
+        wait = _seconds(error.retry_after)
         return Failure(FailureKind.THROTTLED, "throttled", message, retry_after=wait)
     if isinstance(error, Permanent):
         text = str(error) or "Permanent"
@@ -84,6 +92,11 @@ def failure(
         known = failures.unreachable(name, "")
         return replace(known, message=_text(text, frames, mask))
     return Failure(FailureKind.ERROR, name, _text(text, frames, mask))
+
+
+def _seconds(told: object) -> float | None:
+    """Seconds to wait: a number, or what stands in a Retry-After header."""
+    return None if told is None else web.retry_after({"retry-after": str(told)}, time.time())
 
 
 def _is_nobody_there(error: BaseException | None) -> bool:

@@ -26,6 +26,12 @@ from penstock.work.types import Failure, FailureKind, Output
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+LAST_WORDS = 0.2
+"""Seconds in which what a process has said before its end arrives."""
+PATIENCE = 900.0
+"""Seconds that a process may take to be ready: an initializer may load a large model."""
+
+
 class RemoteError(Exception):
     """An exception of a function in a process that could not be handed over as it was."""
 
@@ -39,7 +45,7 @@ class Process:
         self._killed: Failure | None = None
         self._transport: asyncio.Transport | None = None
         self._heard: asyncio.Queue[Any] = asyncio.Queue()
-        self._busy_items = False
+        self._gone = asyncio.create_task(self._until_gone())
 
     @classmethod
     async def start(cls, told: Mapping[str, Any], threads: int) -> Process:
@@ -67,9 +73,13 @@ class Process:
             loop = asyncio.get_running_loop()
             self._transport, _ = await loop.create_connection(lambda: _Wire(self._heard), sock=ours)
             self._send(frame(dict(told)))
-            answer = await self._heard.get()
+            async with asyncio.timeout(PATIENCE):
+                answer = await self._heard.get()
             if answer is None:
                 raise ProcessEnded(await self._why())
+        except TimeoutError:
+            await self.close()
+            raise ProcessEnded(timed_out(PATIENCE)) from None
         except BaseException:
             await self.close()
             ours.close()
@@ -87,7 +97,6 @@ class Process:
     async def items(self, items: Sequence[Any]) -> list[Output | Failure | None]:
         """What became of each item; None: it was not begun, or its result got lost."""
         results: list[Output | Failure | None] = [None] * len(items)
-        self._busy_items = True
         try:
             self._send(frame(("items", list(items))))
             left = len(items)
@@ -106,8 +115,6 @@ class Process:
         except asyncio.CancelledError:
             self.kill()  # it would go on with what nobody waits for
             raise
-        finally:
-            self._busy_items = False
         return results
 
     async def call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -126,7 +133,9 @@ class Process:
         error: BaseException = RemoteError(f"{kind}: {message}")
         if pickled is not None:
             with contextlib.suppress(Exception):
-                error = pickle.loads(pickled)
+                found = pickle.loads(pickled)
+                # What ends a process there must not end the worker here.
+                error = found if isinstance(found, Exception) else error
         setattr(error, THERE, frames_there)
         raise error
 
@@ -136,7 +145,7 @@ class Process:
         index, since = self._place.read()
         if not self.alive or index == NOTHING:
             return
-        if self._busy_items and time.monotonic() - since > timeout:
+        if time.monotonic() - since > timeout:
             self.kill(timed_out(timeout))
         elif self.resident() > memory:
             message = f"its process had more than {memory / 2**20:,.0f} MiB (python.memoryLimit)"
@@ -160,9 +169,18 @@ class Process:
         """End it and wait until it is gone."""
         self.kill()
         await self._process.wait()
+        self._gone.cancel()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # what it has started and left behind
         if self._transport is not None:
             self._transport.close()
         self._place.close()
+
+    async def _until_gone(self) -> None:
+        """Something that it has started may hold the wire open: its own end counts."""
+        await self._process.wait()
+        await asyncio.sleep(LAST_WORDS)
+        self._heard.put_nowait(None)
 
     def _send(self, data: bytes) -> None:
         assert self._transport is not None

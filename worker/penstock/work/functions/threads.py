@@ -50,14 +50,16 @@ async def _in_a_thread(
             done.set_result(None)
 
     def work() -> None:
-        for item in items:
-            chunk.since = time.monotonic()
-            result = judge(item)
-            if chunk.abandoned:
-                return
-            chunk.results.append(result)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
-            loop.call_soon_threadsafe(finish)
+        try:
+            for item in items:
+                chunk.since = time.monotonic()
+                result = judge(item)
+                if chunk.abandoned:
+                    return
+                chunk.results.append(result)
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
+                loop.call_soon_threadsafe(finish)
 
     threading.Thread(target=work, daemon=True, name="penstock-function").start()
     while not done.done():

@@ -49,7 +49,8 @@ class Place:
         self._page = mmap.mmap(fileno, PAGE)
 
     def at(self, index: int, since: float) -> None:
-        """The process begins an item. The time first: read in between, it is only too young."""
+        """The process begins an item, now. The time first: read in between, the last item is only
+        too young."""
         _FIELD.pack_into(self._page, 8, since)
         _FIELD.pack_into(self._page, 0, index)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from penstock import jsons
 from penstock.errors import InputError
 from penstock.rate.bounds import Outcome
 from penstock.secrets import masker
@@ -26,9 +26,18 @@ from penstock.work.functions import machine, outcome
 from penstock.work.functions.blocking import Watch
 from penstock.work.functions.chunk import Chunk
 from penstock.work.functions.context import ItemContext, Services, import_clients
-from penstock.work.functions.current import CURRENT, Current
+from penstock.work.functions.current import CURRENT, INSIDE, Current, contain_subtasks
 from penstock.work.functions.frames import told
-from penstock.work.functions.load import WHERE, Function, find, fit, home, load, open_path, roots
+from penstock.work.functions.load import (
+    WHERE,
+    Function,
+    fit,
+    home,
+    initializer,
+    load,
+    open_path,
+    roots,
+)
 from penstock.work.functions.pool import Pool
 from penstock.work.functions.threads import in_threads
 from penstock.work.gate import Admission, Gate, Slots
@@ -49,6 +58,8 @@ TARGET, TARGET_ASYNC = 0.1, 0.01
 """Seconds that a call of several quick items may last: in a process or a thread, on the loop."""
 PART = 0.8
 """Of the memory there is, for all processes together."""
+GRACE = 30.0
+"""Seconds that a coroutine may take to end once its time is over and it was cancelled."""
 STUCK = 5.0
 """Seconds beyond its timeout after which an item that blocks the event loop costs the worker."""
 
@@ -66,10 +77,11 @@ class FunctionProcessor:
         self._memory = python.memory_limit or int(
             PART * machine.memory() / workers / self.processes
         )
-        stated = job.spec.rate_limit.requests_per_minute is not None
+        limit = job.spec.rate_limit
+        counted = limit.requests_per_minute is not None or limit.pool is not None
         self._chunk = Chunk(
             TARGET if self._in_process or python.mode == "thread" else TARGET_ASYNC,
-            1 if stated else job.spec.checkpoint.max_items,
+            1 if counted else job.spec.checkpoint.max_items,
         )
         self._mask = masker(os.environ)
         self._roots: list[str] = []
@@ -77,6 +89,7 @@ class FunctionProcessor:
         self._pool: Pool | None = None
         self._services: Services | None = None
         self._watch: Watch | None = None
+        self._deadlines: set[asyncio.Timeout] = set()
 
     @property
     def at_once(self) -> int | None:
@@ -91,7 +104,7 @@ class FunctionProcessor:
     async def start(self, gate: Gate, on_call: Callable[[Outcome, float], None]) -> Admission:
         """Load the function, let the initializer run, start processes. Raises InputError."""
         if self._in_process:
-            self._watch = Watch(self._roots, math.inf)
+            self._watch = Watch(self._roots, None, self._overdue)
             self._pool = self._new_pool(self._python.entrypoint, self._python.initializer)
             await self._pool.open()
             return gate
@@ -101,10 +114,11 @@ class FunctionProcessor:
         self._roots.append(home(self._python.entrypoint))
         fit(self._function, self._python.entrypoint, self._python.mode)
         if self._python.initializer is not None:
-            await self._initialize(find(self._python.initializer, "initializer"))
+            await self._initialize(initializer(self._python.initializer))
+        self._watch = Watch(self._roots, self._timeout + STUCK, self._overdue)
         if not self._function.is_async:
             return gate
-        self._watch = Watch(self._roots, self._timeout + STUCK)
+        contain_subtasks()
         if not self._function.takes_context:
             return gate
         from penstock.sources.contents import Contents  # only here: it knows object stores
@@ -138,7 +152,7 @@ class FunctionProcessor:
         began = time.monotonic()
         usage, sent = Usage(), True
         if self._pool is not None:
-            results = await self._pool.items([item.item for item in items])
+            results = await self._pool.items([_taken(item) for item in items])
         elif self._services is not None:
             (item,) = items
             result, usage = await self._with_context(item, self._services)
@@ -146,12 +160,13 @@ class FunctionProcessor:
         else:
             assert self._function is not None
             if self._function.is_async:
+                INSIDE.set(True)
                 results = [
                     await self._awaited(self._function, item, asyncio.timeout(self._timeout))
                     for item in items
                 ]
             else:
-                values = [item.item for item in items]
+                values = [_taken(item) for item in items]
                 results = await in_threads(self._judged, values, self._timeout)
         if sent:
             self._chunk.ended(len(items), time.monotonic() - began)
@@ -186,15 +201,20 @@ class FunctionProcessor:
         current = Current(key, deadline)
         context = ItemContext(services, item.item_id, item.attempts + 1, current)
         CURRENT.set(current)  # of this call's own task, and of those that it starts
-        result = await self._awaited(self._function, item, deadline, context)
+        INSIDE.set(True)
+        try:
+            result = await self._awaited(self._function, item, deadline, context)
+        finally:
+            current.over = True
         return result, current.usage
 
     async def _awaited(
         self, function: Function, item: WorkItem, deadline: asyncio.Timeout, *context: ItemContext
     ) -> Output | Failure:
+        self._deadlines.add(deadline)
         try:
             async with deadline:
-                value = await function.call(item.item, *context, **self._python.kwargs)
+                value = await function.call(_taken(item), *context, **self._python.kwargs)
             return outcome.output(value)
         except TimeoutError as error:
             if deadline.expired():
@@ -207,25 +227,39 @@ class FunctionProcessor:
             return outcome.failure(error, self._roots, self._mask)  # it cancelled itself
         except BaseException as error:  # sys.exit too: it ends the item, not the worker
             return outcome.failure(error, self._roots, self._mask)
+        finally:
+            self._deadlines.discard(deadline)
 
-    async def _initialize(self, initializer: Callable[[], Any]) -> None:
+    def _overdue(self, now: float) -> str:
+        """What cannot be brought to its end, if there is such a thing: nothing but the end of the
+        worker helps then."""
+        late = (one.when() for one in self._deadlines if one.expired())
+        if any(when is not None and now - when > GRACE for when in late):
+            return f"{self._python.entrypoint} has not ended {GRACE:.0f} s after it was cancelled"
+        return ""
+
+    async def _initialize(self, begin: Callable[[], Any]) -> None:
         try:
-            value = initializer()
+            value = begin()
             if inspect.isawaitable(value):
                 await value
         except (Exception, SystemExit) as error:
             text = f"{type(error).__name__}: {error}\n{told(error, self._roots)}"
             raise InputError.at(f"{WHERE}.initializer", self._mask(text)) from error
 
-    def _new_pool(self, entrypoint: str | None, initializer: str | None) -> Pool:
+    def _new_pool(self, entrypoint: str | None, first: str | None) -> Pool:
         return Pool(
             self.processes,
-            {
-                "entrypoint": entrypoint,
-                "initializer": initializer,
-                "kwargs": self._python.kwargs,
-            },
+            {"entrypoint": entrypoint, "initializer": first, "kwargs": self._python.kwargs},
             timeout=self._timeout,
             memory=self._memory,
             threads=max(1, machine.cores() // self.processes),
         )
+
+
+def _taken(item: WorkItem) -> Any:
+    """The item as it was read, each time: functions may change what they are given."""
+    if item.fresh or not item.payload:
+        item.fresh = False
+        return item.item
+    return jsons.loads(item.payload)
