@@ -397,6 +397,23 @@ class TestWriting:
         ]
         assert await writer.all() == [{"id": "x", "a": 2}]
 
+    async def test_keys_of_an_earlier_batch(
+        self, user: asyncpg.Connection, writer: Writer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(to_table, "BATCH_ROWS", 2)
+        await user.execute("CREATE TABLE t (id text PRIMARY KEY, x int)")
+        found = await look(user, PostgresOutput(table="t"), "postgresql://h/d")
+        writing = _Writing(user, found, "postgresql://h/d")
+        for n in range(6):
+            await writing.add([stored(f"i{n}", {"id": "ab"[n % 2 if n < 5 else 0]}, {"x": n})])
+        await writing.flush()
+        rows = [(row["id"], row["x"]) for row in await writer.all()]
+        assert sorted(rows) == [("a", 5), ("b", 3)]
+        assert writing.written == 2
+        assert list(writing.remarks()) == [
+            "4 results have the key of a later one, which was written"
+        ]
+
     async def test_rows_that_do_not_fit_keep_no_others_back(
         self, user: asyncpg.Connection, writer: Writer
     ) -> None:

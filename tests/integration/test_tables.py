@@ -191,6 +191,24 @@ def test_a_table_that_takes_no_results_is_told_before_anything_starts(shop: Shop
     assert shop.server.served == 0
 
 
+def test_validate_says_what_no_row_can_have(shop: Shop) -> None:
+    movies(shop, 3, 0)
+    shop.embed(query="SELECT 'tt' || id AS id, title FROM movies")
+    told = penstock("validate", shop.folder / "job.yaml")
+    assert told.exit_code == 2, told.output
+    assert "spec.output.postgres.key: the column id of " in told.stderr
+    assert shop.run(code=2).stderr.count("spec.output.postgres.key: ") == 1
+    shop.sql("DROP TABLE movies")
+    shop.sql("CREATE TABLE movies (id text, title text)")
+    told = penstock("validate", shop.folder / "job.yaml")
+    assert told.stderr.count("spec.output.postgres.key: ") == 1
+    shop.sql("ALTER TABLE movies ADD PRIMARY KEY (id), ADD embedding real[]")
+    shop.sql("INSERT INTO movies VALUES ('1', 'One')")
+    told = penstock("validate", shop.folder / "job.yaml")
+    assert told.exit_code == 0, told.output
+    assert shop.server.served == 0
+
+
 def test_results_that_do_not_fit_are_written_once_they_do(shop: Shop) -> None:
     shop.sql("CREATE TABLE t (id int PRIMARY KEY, text text, echo int, n int)")
     shop.sql("INSERT INTO t VALUES (1, 'one'), (2, 'two')")

@@ -14,6 +14,7 @@ from penstock.local.summary import answer, final_line, summary_lines
 from penstock.local.table import table_lines
 from penstock.plan.summary import PlanSummary
 from penstock.spec.job import BatchJob
+from penstock.spec.output import Output
 from penstock.spec.processor import Processor
 from penstock.store.progress import Progress, TimeSplit
 
@@ -109,6 +110,13 @@ def test_with_nothing_to_do_the_banner_says_so() -> None:
     text = banner(replace(PLAN, new=0, changed=0, failed_before=0, unchanged=201))
     assert "nothing" in text
     assert "201: done before, unchanged" in text
+
+
+def test_the_banner_names_the_table_that_has_some_already() -> None:
+    table = {"postgres": {"table": "t", "skipWhere": "embedding IS NOT NULL"}}
+    spec = JOB.spec.model_copy(update={"output": Output.model_validate(table)})
+    text = banner(job=JOB.model_copy(update={"spec": spec}))
+    assert "3: done before, unchanged, or in the table already" in text
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def validate(manifest: Manifest, changes: Set = None) -> None:
         if target is not None:
             wait(target.check())
     except InputError as error:
-        mistakes += error.mistakes
+        mistakes += [one for one in error.mistakes if one not in mistakes]
     if mistakes:
         raise InputError(mistakes)
     typer.echo(f"{manifest}: OK")
@@ -116,7 +116,7 @@ def validate(manifest: Manifest, changes: Set = None) -> None:
 
 async def _read(job: BatchJob, directory: Path, key: str | None) -> str:
     """Read the source as plan would, up to MOST_READ items; how many there are, in words."""
-    from penstock.export.destination import with_planned_paths
+    from penstock.export.destination import kept_there, with_planned_paths
     from penstock.local.figures import count
     from penstock.local.figures import items as in_words
     from penstock.plan.probe import probed
@@ -130,21 +130,26 @@ async def _read(job: BatchJob, directory: Path, key: str | None) -> str:
     await apart(lambda: check_source(source, directory))
     processor = build(job, api_key=key)
 
-    def counted() -> tuple[int, int, bool]:
+    def counted() -> tuple[int, int, bool, Item | None]:
         number = bad = 0
+        good: Item | None = None
         items = with_planned_paths(read_items(source, directory), job, directory)
         read = probed(items, processor)
         for item in _distinct(islice(read, MOST_READ), source.on_bad_record == "failItem"):
             number += 1
             bad += item.error is not None
-        return number, bad, next(read, None) is not None
+            good = good or (item if item.error is None else None)
+        return number, bad, next(read, None) is not None, good
 
     try:
-        number, bad, more = await apart(counted)
+        number, bad, more, good = await apart(counted)
     finally:
         await processor.aclose()
     if not number:
         raise InputError.at("spec.source", "no items: the source is empty, or `where` drops all")
+    async with kept_there(job) as kept:
+        if kept is not None and good is not None:
+            await kept([(good.item_id, good.payload)])
     words = f"more than {in_words(number)}, looked no further" if more else in_words(number)
     return f"{words}, {count(bad)} of them cannot be read" if bad else words
 

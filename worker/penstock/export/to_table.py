@@ -125,6 +125,7 @@ class _Writing:
         self._size = 0
         self._unplaced: Counter[str] = Counter()
         self._again = 0
+        self._seen: set[int] = set()
         self._refused = 0
         self._reasons: list[str] = []
 
@@ -152,13 +153,23 @@ class _Writing:
     async def flush(self) -> None:
         """Write what was taken: rows that fill the same columns in one statement."""
         last = {row[1].item[self._table.key.name]: row for row in self._rows}
-        self._again += len(self._rows) - len(last)  # also where they fill different columns
+        seen = self._seen_before(last)
+        self._again += len(self._rows) - len(last) + seen
+        self.written -= seen  # as the same row is written now
         self._rows, self._size = [], 0
         alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Row]] = {}
         for row in last.values():
             alike.setdefault((tuple(row[1].answer), tuple(row[1].item)), []).append(row)
         for names, rows in alike.items():
             await self._put(self._table.upsert(*names), rows)
+
+    def _seen_before(self, last: Mapping[str | None, Row]) -> int:
+        """How many of these keys were in an earlier batch. Hashes of keys are kept for that; where
+        the key is the item's ID, there is no other of that name."""
+        keys = {hash(key) for key, (item_id, _) in last.items() if key != item_id}
+        again = len(keys & self._seen)
+        self._seen |= keys
+        return again
 
     def remarks(self) -> Iterator[str]:
         """What was not written, though nothing is wrong with it."""

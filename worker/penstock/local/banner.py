@@ -89,6 +89,9 @@ def _skipped(job: BatchJob, plan: PlanSummary) -> str:
     if job.spec.existing == "force":
         return "0: every item runs, whatever was done before"
     why = "done before (by ID)" if job.spec.existing == "skipByID" else "done before, unchanged"
+    output = job.spec.output
+    if output is not None and output.postgres is not None and output.postgres.skip_where:
+        why += ", or in the table already"
     return f"{count(plan.unchanged)}: {why}" if plan.unchanged else "0"
 
 
