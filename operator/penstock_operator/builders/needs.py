@@ -54,7 +54,8 @@ def _references(role: Role, manifest: BatchJob) -> Iterator[SecretRef]:
     source, output = manifest.spec.source, manifest.spec.output
     if role == "plan":
         yield from _of_database(source)
-    if role in ("plan", "work"):
+    # A worker reads objects only for the functions that ask for them (`ctx.read`).
+    if role == "plan" or (role == "work" and manifest.spec.processor.python is not None):
         yield from _of_store(source)
     if role in ("plan", "export") and output is not None:
         yield from _of_database(output)

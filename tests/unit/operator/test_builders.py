@@ -248,7 +248,14 @@ SECRETS: dict[str, tuple[dict[str, Any], dict[Role, list[str]]]] = {
         {"plan": ["PENSTOCK_SECRET_DB_URL"], "work": [], "export": ["PENSTOCK_SECRET_DB_URL"]},
     ),
     "a store to read": (
-        {"source": {"objectStore": {"url": "s3://in/*.pdf", "secretRef": {"name": "s3"}}}},
+        {"source": {"objectStore": {"url": "s3://in/*.csv", "secretRef": {"name": "s3"}}}},
+        {"plan": ["PENSTOCK_SECRET_S3_*"], "work": [], "export": []},
+    ),
+    "a store that functions may read": (
+        {
+            "source": {"objectStore": {"url": "s3://in/*.pdf", "secretRef": {"name": "s3"}}},
+            "processor": {"python": {"entrypoint": "convert:convert"}},
+        },
         {"plan": ["PENSTOCK_SECRET_S3_*"], "work": ["PENSTOCK_SECRET_S3_*"], "export": []},
     ),
     "a store to write": (
@@ -262,7 +269,7 @@ SECRETS: dict[str, tuple[dict[str, Any], dict[Role, list[str]]]] = {
         },
         {
             "plan": ["PENSTOCK_SECRET_S3_*"],
-            "work": ["PENSTOCK_SECRET_S3_*"],
+            "work": [],
             "export": ["PENSTOCK_SECRET_S3_*"],
         },
     ),
@@ -303,7 +310,7 @@ def test_variables_of_the_template_stay_beside_those_of_a_store() -> None:
     more = {"configMapRef": {"name": "modes"}}
     template = {"spec": {"containers": [{"envFrom": [more]}]}}
     own = {"prefix": "PENSTOCK_SECRET_S3_", "secretRef": {"name": "s3"}}
-    assert container("work", source=source, template=template)["envFrom"] == [more, own]
+    assert container("plan", source=source, template=template)["envFrom"] == [more, own]
     assert container("export", source=source, template=template)["envFrom"] == [more]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_operator.observed import Problem
+from penstock_operator.observed import Problem, Role
 from penstock_operator.problems import problem_of
 from tests.unit.operator.manifests import built, manifest
 
@@ -45,8 +45,8 @@ def ago(seconds: float) -> str:
     return (MOMENT - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
-    template = built("work", JOB)["spec"]["template"]
+def pod(status: dict[str, Any], role: Role = "work", **metadata: Any) -> dict[str, Any]:
+    template = built(role, JOB)["spec"]["template"]
     labels = {**template["metadata"]["labels"], "batch.kubernetes.io/job-name": "tv-2-work"}
     own = {"name": "tv-2-work-0-abcde", "namespace": "shop", "labels": labels}
     return {"metadata": {**own, **metadata}, "spec": template["spec"], "status": status}
@@ -146,14 +146,6 @@ BAD: list[tuple[dict[str, Any], str, list[str]]] = [
             "The Secret openai has no key api-key: `kubectl create secret generic openai "
             "--namespace shop --from-file=api-key=FILE --dry-run=client --output yaml "
             "| kubectl apply --server-side --filename -` makes it"
-        ],
-    ),
-    (
-        waiting("CreateContainerConfigError", 'secret "store" not found'),
-        "SecretMissing",
-        [
-            "There is no Secret store in shop: `kubectl create secret generic store "
-            "--namespace shop --from-env-file=FILE` makes it"
         ],
     ),
     (
@@ -290,6 +282,17 @@ def test_what_is_wrong_and_what_to_do(
     for part in parts:
         assert part in problem.message
     assert "\n" not in problem.message
+
+
+def test_the_secret_of_a_store_holds_more_than_one_key() -> None:
+    status = waiting("CreateContainerConfigError", 'secret "store" not found')
+    problem = problem_of(pod(status, "plan"), NOW)
+    assert problem is not None
+    assert problem.reason == "SecretMissing"
+    assert (
+        "There is no Secret store in shop: `kubectl create secret generic store "
+        "--namespace shop --from-env-file=FILE` makes it"
+    ) in problem.message
 
 
 def test_the_secret_of_the_operator_is_not_for_people_to_make() -> None:
