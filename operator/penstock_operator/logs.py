@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from penstock import jsons
 from penstock.local import logfile
-from penstock.secrets import masker
+from penstock.secrets import MaskingFormatter, masker
 
 FORMAT = "PENSTOCK_LOG_FORMAT"
 
@@ -18,7 +18,7 @@ def configure(environ: Mapping[str, str]) -> None:
     logfile.configure(None, "operator", environ)
     if environ.get(FORMAT) == "json":
         for handler in logging.getLogger().handlers:
-            if isinstance(handler.formatter, logfile.MaskingFormatter):
+            if isinstance(handler.formatter, MaskingFormatter):
                 handler.setFormatter(JSONFormatter(masker(environ)))
     # kopf tells of every handler it calls; what goes wrong it tells as a warning.
     logging.getLogger("kopf").setLevel(logging.WARNING)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import openai
 
 T = TypeVar("T")
+CONNECT = 10.0
+"""Seconds for a connection to come about; a server that answers slowly still does that quickly."""
 
 
 class Services:
@@ -53,7 +55,8 @@ class Services:
             from penstock.work.functions.gated import GatedTransport
 
             transport = GatedTransport(self._gate, self._connections, self._on_call)
-            timeout = httpx2.Timeout(self._timeout, pool=None)
+            connect = min(CONNECT, self._timeout)
+            timeout = httpx2.Timeout(self._timeout, connect=connect, pool=None)
             self._http = httpx2.AsyncClient(transport=transport, timeout=timeout)
         return self._http
 

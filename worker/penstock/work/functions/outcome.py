@@ -105,7 +105,8 @@ def _is_nobody_there(error: BaseException | None) -> bool:
     for _ in range(_CHAIN):
         if error is None:
             return False
-        if isinstance(error, ConnectionRefusedError | socket.gaierror):
+        known = isinstance(error, ConnectionRefusedError | socket.gaierror)
+        if known or type(error).__name__ == "ConnectTimeout":
             return True
         error = error.__cause__ or error.__context__
     return False
