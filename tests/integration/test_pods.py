@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -321,6 +323,15 @@ async def test_a_server_that_is_away_leaves_the_run_to_the_next_pod(
     run = await opened(db, job(**spec))
     with pytest.raises(ServerAway, match="cannot be reached"):
         await plan_main(environ(dsn, run))
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "penstock", "plan"),
+        env={**os.environ, **environ(dsn, run)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await command.communicate()
+    assert command.returncode == 1  # 2 would end the pod's Job
+    assert b"cannot be reached" in told
+    assert b"hunter22" not in told
     assert (await runs.get(db, run.id)).phase == "Planning"
     monkeypatch.setenv(f"PENSTOCK_{end.upper()}_DATABASE_URL", dsn)
     await db.execute("CREATE TABLE things (id text PRIMARY KEY, output text)")
