@@ -271,8 +271,8 @@ OUTPUTS = [
 ]
 LATER = [
     processor(
-        *("Python functions", 'python: {entrypoint: "mine:work"}'),
-        "job.yaml:9 spec.processor.python: not supported yet",
+        *("a function that is not there", 'python: {entrypoint: "mine:work"}'),
+        "spec.processor.python.entrypoint: there is no module mine in",
     ),
     processor(
         *("stages", "stages: [{name: one, processor: {http: {url: URL/}}}]"),
