@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,6 +236,40 @@ def test_a_secrets_keys_go_without_the_environments_session(
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of-other-keys")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "other")
     assert len(values("s3://data/parts/*.parquet")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("AWS_ENDPOINT", "http://127.0.0.1:1"),
+        ("AWS_SKIP_SIGNATURE", "true"),
+    ],
+)
+@pytest.mark.usefixtures("s3", "data")
+def test_a_secrets_store_is_not_that_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert len(values("s3://data/parts/*.parquet")) == 3
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"])
+def test_keys_of_a_secret_never_go_to_the_environments_server(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("PENSTOCK_SECRET_STORE_AWS_ACCESS_KEY_ID", "a-key")
+    monkeypatch.setenv("PENSTOCK_SECRET_STORE_AWS_SECRET_ACCESS_KEY", "a-secret")
+    # No name below `.invalid` leads anywhere: nothing of this leaves the machine.
+    monkeypatch.setenv("PENSTOCK_SECRET_STORE_AWS_REGION", "x.invalid/")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv(name, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(InputError, match=r"s3\.x\.invalid does not answer"):
+            check_source(source("s3://data/*.csv"), NOWHERE)
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 @pytest.mark.usefixtures("s3")

@@ -17,7 +17,8 @@ _FORMS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {HIDDEN}"),
     # user:password@ of an address; the user alone may stand there.
     (re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@]*):[^\s/]+@(?=[^\s@/])"), rf"\1:{HIDDEN}@"),
-    (re.compile(r"(?i)([?&][\w-]*(?:key|token|secret|signature|password)=)[^&\s\"']+"),
+    # `sig` signs addresses of Azure.
+    (re.compile(r"(?i)([?&](?:sig|[\w-]*(?:key|token|secret|signature|password))=)[^&\s\"']+"),
      rf"\1{HIDDEN}"),
     (re.compile(r"(?i)\b(password|api[-_]?key)(\s?=\s?|['\"]: ?['\"])[^\s'\",;&]+"),
      rf"\1\2{HIDDEN}"),

@@ -1,4 +1,5 @@
-"""Results in input order, written to a file or to standard output.
+"""Results in input order, written to where they are wanted.
 
-Start at `write.py`; `rows.py` decides what a row looks like.
+A file, an object, a table, a file or an object for each item, or standard output. Start at
+`destination.py`, which settles where; `rows.py` decides what a row looks like.
 """

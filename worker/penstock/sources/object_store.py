@@ -89,7 +89,8 @@ class Bucket:
     """The bucket that an address names. Every method raises StoreError."""
 
     def __init__(self, url: ObjectUrl, options: Mapping[str, str]) -> None:
-        """options: AWS_…, GOOGLE_… or AZURE_…, over those of the environment."""
+        """options: AWS_…, GOOGLE_… or AZURE_… of a Secret, in capitals; empty: the environment's
+        count."""
         self.url = url
         self._hide = masker({**os.environ, **options})
         try:
@@ -218,13 +219,51 @@ def _keys(config: dict[str, str]) -> Any:
     }
 
 
+def _own_server(
+    url: ObjectUrl, options: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Options that keep the environment from deciding where the credentials of a Secret go.
+
+    A client of a store reads the environment whatever it is told; what is told wins.
+    """
+    here = {name.upper() for name in environ}
+
+    def named(*names: str) -> str | None:
+        return next((options[name] for name in names if name in options), None)
+
+    def instead(value: str, *names: str) -> dict[str, str]:
+        return {names[0]: named(*names) or value} if here.intersection(names) else {}
+
+    match url.scheme:
+        case "s3":
+            region = named("AWS_REGION", "AWS_DEFAULT_REGION")
+            region = region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+            server = f"https://s3.{region or 'us-east-1'}.amazonaws.com"
+            return {
+                **instead(server, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+                **instead("false", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST"),
+                **instead("false", "AWS_SKIP_SIGNATURE"),
+            }
+        case "gs":
+            return instead("https://storage.googleapis.com", "GOOGLE_BASE_URL")
+        case "az":
+            server = f"https://{named('AZURE_STORAGE_ACCOUNT_NAME')}.blob.core.windows.net"
+            login = "https://login.microsoftonline.com"
+            return {
+                **instead(server, "AZURE_ENDPOINT", "AZURE_STORAGE_ENDPOINT"),
+                **instead(login, "AZURE_AUTHORITY_HOST", "AZURE_STORAGE_AUTHORITY_HOST"),
+                **instead("false", "AZURE_STORAGE_USE_EMULATOR"),
+                **instead("false", "AZURE_USE_FABRIC_ENDPOINT"),
+            }
+
+
 def _opened(
     url: ObjectUrl, options: Mapping[str, str], patience: float, longest: float
 ) -> ObjectStore:
     """patience: seconds to go on trying. longest: seconds for one request."""
     from obstore.store import AzureStore, GCSStore, S3Store
 
-    config: Any = {name: value for name, value in options.items() if value}
+    config: Any = {**options, **_own_server(url, options, os.environ)} if options else {}
     # Whether to speak plain HTTP is said by the address of the endpoint.
     client: Any = {
         "allow_http": True,

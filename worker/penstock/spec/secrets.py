@@ -1,10 +1,12 @@
-"""Where the API key comes from on one machine: the environment stands in for Kubernetes Secrets.
+"""API keys, databases' addresses, stores' options: variables stand for the Secrets that hold them.
 
+A Secret's keys are read from the environment, in pods as on one machine.
 `apiKey.secretKeyRef {name: openai, key: api-key}` is looked up as PENSTOCK_SECRET_OPENAI_API_KEY.
 For the openai processor OPENAI_API_KEY does as well; for an http processor it does not, since
 that key is not meant for whatever server the manifest names. A database's
 `secretRef: {name: shop}` is PENSTOCK_SECRET_SHOP_URL. Of an object store's, every variable that
-begins with PENSTOCK_SECRET_NAME_ is an option, PENSTOCK_SECRET_NAME_AWS_ACCESS_KEY_ID and so on.
+begins with PENSTOCK_SECRET_NAME_ is an option, PENSTOCK_SECRET_NAME_AWS_ACCESS_KEY_ID and so on;
+whose keys they are, and for which account, has to be among them.
 """
 
 from __future__ import annotations
@@ -26,6 +28,12 @@ _EXAMPLE: Mapping[Scheme, str] = {
     "gs": "GOOGLE_SERVICE_ACCOUNT_KEY",
     "az": "AZURE_STORAGE_ACCOUNT_NAME",
 }
+_NEEDED: Mapping[Scheme, tuple[str, ...]] = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    "gs": (),
+    "az": ("AZURE_STORAGE_ACCOUNT_NAME",),
+}
+"""Taken from the environment, they would be another account's."""
 
 
 def api_key(processor: Processor, environ: Mapping[str, str]) -> str | None:
@@ -84,7 +92,7 @@ def store_options(
     """The options of an object store that its Secret holds, AWS_ACCESS_KEY_ID and so on, by name.
 
     Empty without a Secret: then the environment's own variables of these names count. Raises
-    InputError, naming variables, when the Secret holds none.
+    InputError, naming variables, when the Secret holds none, or a part of what belongs together.
     """
     if ref is None:
         return {}
@@ -98,6 +106,13 @@ def store_options(
         raise InputError.at(
             f"spec.{use}.objectStore.secretRef",
             f"no credentials: set variables such as {before}{_EXAMPLE[scheme]}",
+        )
+    missing = [before + name for name in _NEEDED[scheme] if name not in options]
+    if missing and options.get(f"{PREFIXES[scheme]}SKIP_SIGNATURE", "").lower() != "true":
+        raise InputError.at(
+            f"spec.{use}.objectStore.secretRef",
+            f"no credentials: with a Secret those of the environment do not count; set "
+            f"{' and '.join(missing)}",
         )
     return options
 
