@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from penstock.errors import ExportError, InputError
+from penstock.errors import ExportError, InputError, ServerAway
 from penstock.export.per_item import INPUT, content, item_files
 from penstock.export.stored import export, export_rows
 from penstock.export.write import format_of
@@ -160,4 +160,5 @@ async def _check(store: ObjectStoreOutput, folder: str, environ: Mapping[str, st
             error.kind in (Kind.DENIED, Kind.OTHER) and store.secret_ref is not None
         )
         field = f"{_FIELD}.secretRef" if theirs else f"{_FIELD}.url"
-        raise InputError.at(field, str(error)) from error
+        kind = ServerAway if error.kind is Kind.AWAY else InputError
+        raise kind.at(field, str(error)) from error

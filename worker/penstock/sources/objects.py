@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.errors import InputError
+from penstock.errors import InputError, ServerAway
 from penstock.sources.file_items import item_of
 from penstock.sources.files import DataFile, format_by_name
 from penstock.sources.object_store import Bucket, Found, Kind, StoreError
@@ -206,4 +206,5 @@ def _mistake(error: StoreError, source: ObjectStoreSource) -> InputError:
     theirs = error.kind is Kind.NO_CREDENTIALS or (
         error.kind in (Kind.DENIED, Kind.OTHER) and source.secret_ref is not None
     )
-    return InputError.at(f"{_FIELD}.secretRef" if theirs else f"{_FIELD}.url", str(error))
+    kind = ServerAway if error.kind is Kind.AWAY else InputError
+    return kind.at(f"{_FIELD}.secretRef" if theirs else f"{_FIELD}.url", str(error))
