@@ -25,7 +25,7 @@ from tests.integration.command_support import (
 )
 from tests.processes import lives
 
-COMPLETE, FAILED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 3, 2, 130
+COMPLETE, FAILED, SOME_FAILED, BAD_INPUT, PAUSED, INTERRUPTED = 0, 1, 3, 2, 4, 130
 ITEMS = {"file": {"path": "items.jsonl"}, "idField": "n"}
 Result = dict[str, Any]
 
@@ -374,6 +374,28 @@ def test_an_exception_that_cannot_be_told_fails_its_item_alone(job: Job, mode: s
     told = job.run(SOME_FAILED)
     assert (told["succeeded"], told["failed"]) == (1, 1)
     assert job.rows()[1]["_error"] == "Unsayable"
+
+
+def test_an_item_that_goes_to_another_folder_takes_no_other_along(job: Job) -> None:
+    job.write("goes_elsewhere", 40, python={"mode": "process"})
+    assert job.run(SOME_FAILED, "--workers", "1")["failed"] == 1
+
+
+def test_a_module_that_hides_one_of_python_is_told(job: Job) -> None:
+    job.write("double", 3)
+    (job.folder / "json.py").write_text("")
+    ran = penstock("run", job.manifest, *job.place)
+    assert ran.exit_code == BAD_INPUT
+    assert "json.py beside the manifest hides Python's own module" in ran.output
+
+
+def test_a_server_that_was_never_there_pauses_the_job(job: Job) -> None:
+    scaling = {"concurrency": {"max": 16}}
+    job.write("asks", 30, python={"kwargs": {"url": "http://127.0.0.1:9"}}, scaling=scaling)
+    ran = penstock("run", job.manifest, *job.place)
+    assert ran.exit_code == PAUSED
+    assert "ConnectError" in ran.output
+    assert "503" not in ran.output
 
 
 def test_what_functions_print_is_no_part_of_an_answer(job: Job) -> None:

@@ -259,3 +259,10 @@ def says_nothing(item: dict[str, Any]) -> int:
 
 def needs_arguments(path: str) -> None:
     model.append(path)
+
+
+def goes_elsewhere(item: dict[str, Any]) -> str:
+    if item["n"] == 1:
+        os.chdir("/")
+    with Path("items.jsonl").open() as file:
+        return file.readline()

@@ -10,7 +10,9 @@ import pytest
 
 from penstock.errors import ExportError, InputError
 from penstock.export.rows import ExportRow
+from penstock.export.to_file import part_test
 from penstock.export.to_folder import ToFolder
+from penstock.spec.load import parse
 
 
 async def rows_of(*ids: str) -> AsyncIterator[Sequence[ExportRow]]:
@@ -19,7 +21,7 @@ async def rows_of(*ids: str) -> AsyncIterator[Sequence[ExportRow]]:
 
 
 def into(folder: Path, template: str = "out/{{ id }}") -> ToFolder:
-    return ToFolder(folder, template, is_input=lambda _: False)
+    return ToFolder(folder, template, is_input=lambda _: False, is_part=lambda _: False)
 
 
 async def written(target: ToFolder, *ids: str) -> int:
@@ -109,3 +111,24 @@ async def test_a_link_stays_one_and_what_it_points_to_is_replaced(tmp_path: Path
     assert (tmp_path / "kept").read_text() == "text of a"
     with pytest.raises(ExportError, match="'out/round' is a link"):
         await written(into(tmp_path), "round")
+
+
+def test_what_a_job_is_made_of_is_no_place_for_results(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("job.yaml", "helper.py", "mine/page.py"):
+        (tmp_path / name).write_text("apiVersion: penstock.dev/v1alpha1\n")
+    (tmp_path / "other.yaml").write_text("a: 1\n")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "made.py").write_text("x = 1\n")
+    job = parse(
+        "{apiVersion: penstock.dev/v1alpha1, kind: BatchJob, metadata: {name: a}, spec: {"
+        "source: {inline: {items: [1]}}, processor: {python: {entrypoint: 'mine.page:work'}}}}",
+        "job.yaml",
+    )
+    is_part = part_test(job, tmp_path)
+    made_of = ["job.yaml", "helper.py", "mine/page.py"]
+    assert all(is_part(tmp_path / name) for name in made_of)
+    others = ["other.yaml", "out/made.py", "new.py"]
+    assert not any(is_part(tmp_path / name) for name in others)
+    target = ToFolder(tmp_path, "{{ id }}", lambda _: False, is_part)
+    assert "the job is made of" in target.problem("helper.py")

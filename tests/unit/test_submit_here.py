@@ -20,6 +20,11 @@ MOUNTED = {
 }
 
 
+def no(_: Path) -> bool:
+    """Neither an input nor a part of the job."""
+    return False
+
+
 def job(output: dict[str, Any] | None, **spec: Any) -> BatchJob:
     return BatchJob.model_validate(
         {
@@ -88,7 +93,7 @@ async def test_paths_are_looked_at_where_the_items_are_on_this_machine(tmp_path:
 
 
 async def test_rows_that_come_once_become_the_files_of_items(tmp_path: Path) -> None:
-    target = ToFolder(tmp_path / "out", "{{ position }}/{{ output | length }}.txt", lambda _: False)
+    target = ToFolder(tmp_path / "out", "{{ position }}/{{ output | length }}.txt", no, no)
     rows = once([row(0, "text"), row(1, None, "failed")], [row(2, [1, "ä"], "skipped")])
     assert await target.write_rows(rows, print) == 2
     assert written(tmp_path) == {
@@ -98,7 +103,7 @@ async def test_rows_that_come_once_become_the_files_of_items(tmp_path: Path) -> 
 
 
 async def test_no_file_is_written_when_a_path_will_not_do(tmp_path: Path) -> None:
-    target = ToFolder(tmp_path / "out", "{{ output }}", lambda _: False)
+    target = ToFolder(tmp_path / "out", "{{ output }}", no, no)
     with pytest.raises(ExportError, match=r"item 'id-1': 'a' is that of the item at position 0"):
         await target.write_rows(once([row(0, "a")], [row(1, "a")]), print)
     assert written(tmp_path) == {}

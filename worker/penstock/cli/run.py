@@ -51,6 +51,7 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         min=1,
+        max=256,
         metavar="N",
         help="Worker processes. Default: 1, for Python in process mode the number of cores.",
         rich_help_panel=_SPEED,

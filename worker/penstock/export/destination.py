@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from penstock.export.per_item import planned
-from penstock.export.to_file import ToFile, input_test
+from penstock.export.to_file import ToFile, input_test, part_test
 from penstock.export.to_folder import ToFolder
 from penstock.export.to_object import ToObject, ToObjects
 from penstock.export.to_table import ToTable
@@ -94,7 +94,9 @@ def local_destination(
         path, format, named_by = option.resolve(), None, "--output"
     elif output is not None and output.object_store is None and output.per_item is not None:
         folder = directory / output.file.path if output.file is not None else directory
-        return ToFolder(folder, output.per_item, input_test(job, directory))
+        return ToFolder(
+            folder, output.per_item, input_test(job, directory), part_test(job, directory)
+        )
     elif output is not None and output.file is not None:
         path, format = directory / output.file.path, output.format
         named_by = "spec.output.file.path"

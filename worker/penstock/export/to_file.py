@@ -11,11 +11,11 @@ from pathlib import Path
 from penstock.errors import InputError
 from penstock.export.rows import ExportRow
 from penstock.export.stored import export
-from penstock.export.target import check_place
+from penstock.export.target import check_place, real
 from penstock.export.write import format_of, write_rows
 from penstock.sources.file_items import would_match
 from penstock.sources.files import data_files
-from penstock.spec.job import BatchJob, OutputFormat
+from penstock.spec.job import API_VERSION, BatchJob, OutputFormat
 from penstock.store.db import Database
 from penstock.store.runs import Run
 
@@ -88,6 +88,25 @@ def input_test(job: BatchJob, directory: Path) -> Callable[[Path], bool]:
         return known is not None and known in inputs()
 
     return is_input
+
+
+def part_test(job: BatchJob, directory: Path) -> Callable[[Path], bool]:
+    """A test whether a file is one that the job is made of: a manifest, or a module of the user's
+    function, in the folder that paths are relative to."""
+    python = job.spec.processor.python
+    folder = real(directory)
+    package = folder / python.entrypoint.partition(":")[0].partition(".")[0] if python else None
+
+    def is_part(path: Path) -> bool:
+        place = real(path)
+        if not place.is_file():
+            return False
+        if place.parent == folder and place.suffix in (".yaml", ".yml"):
+            return API_VERSION.encode() in place.read_bytes()
+        beside = place.parent == folder and place.suffix == ".py"
+        return package is not None and (beside or place.is_relative_to(package))
+
+    return is_part
 
 
 def _known(path: Path) -> tuple[int, int] | None:

@@ -30,11 +30,12 @@ _LONGEST_PART, _LONGEST_PATH = 255, 4095
 @dataclass(frozen=True, slots=True)
 class ToFolder:
     """A folder, and the template of the paths below it. is_input: whether a file is one that items
-    are read from."""
+    are read from; is_part: one that the job is made of."""
 
     folder: Path
     template: str
     is_input: Callable[[Path], bool]
+    is_part: Callable[[Path], bool]
 
     @property
     def name(self) -> str:
@@ -66,6 +67,8 @@ class ToFolder:
             return f"is longer than {_LONGEST_PATH:,} bytes with its folder"
         if self.is_input(place):
             return INPUT
+        if self.is_part(place):
+            return "is a file that the job is made of"
         if place.is_symlink() and real(place).is_relative_to(real(self._common)):
             return "is a link to what may be another item's file"
         try:

@@ -83,7 +83,7 @@ async def _try(processor: Processor, item: Item, price: Price | None) -> Preview
     seconds = time.monotonic() - started
     end = result.results[0]
     answer = end.value if isinstance(end, Output) else None
-    why = None if isinstance(end, Output) else f"{end.reason}: {end.message}".rstrip(": ")
+    why = None if isinstance(end, Output) else end.told
     usage = result.usage
     cost = None if price is None else price.of(usage.prompt_tokens, usage.completion_tokens)
     return PreviewRow(

@@ -80,7 +80,8 @@ def what_next(progress: Progress, command: str | None, where: str = "") -> list[
     """What happened to a run that is not over, and what makes it go on."""
     lines = []
     if progress.phase in ("Paused", "Failed") and (progress.reason or progress.message):
-        why = ": ".join(filter(None, (progress.reason, progress.message)))
+        reason, message = progress.reason or "", progress.message or ""
+        why = message if reason in message else ": ".join(filter(None, (reason, message)))
         lines.append(f"{'Paused' if progress.phase == 'Paused' else 'Failed'}: {why}")
     if progress.phase == "Suspended":
         lines.append("Suspended. What was done is kept. To go on:")

@@ -170,7 +170,7 @@ async def _spawn() -> asyncio.subprocess.Process:
     with signals.held_back():
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "penstock", "work"),
+            *("-P", "-m", "penstock", "work"),  # no module of the current folder gets in
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "PENSTOCK_PARENT": "1"},
         )

@@ -42,10 +42,12 @@ def _limit(rate: float, stated: float | None, unit: str) -> str:
     return f"rate limit, learned: {60 * rate:,.0f} {unit}/min"
 
 
-def pause(until: float, *, asked: bool, overloaded: bool) -> str:
-    """until: seconds since the epoch; asked: by a Retry-After."""
+def pause(until: float, *, asked: bool, overloaded: bool, away: bool = False) -> str:
+    """until: seconds since the epoch; asked: by a Retry-After; away: no connection comes about."""
     why = "refuses all calls (429)"
-    if overloaded:
+    if away:
+        why = "cannot be reached"
+    elif overloaded:
         why = "is overloaded (503)"
     elif asked:
         why = "asks for it (Retry-After)"

@@ -80,6 +80,7 @@ class Member:
         self._open: dict[float, list[_Call]] = {}
         self._in_a_row = 0
         self._overloads = self._spent = 0
+        self._away = False
         self._overload = Overload()
         self._settle = SETTLE
         self._retry_at = self._told_until = 0.0
@@ -176,7 +177,12 @@ class Member:
                 return explain.limit(self.bounds, self.rate, tokens)
             case Hold.PAUSE:
                 until = max(self._resume_at, self._hold_until)
-                return explain.pause(until, asked=self._asked, overloaded=self._overloads > 0)
+                return explain.pause(
+                    until,
+                    asked=self._asked,
+                    overloaded=self._overloads > 0,
+                    away=self._away,
+                )
             case Hold.OVERLOAD:
                 return explain.OVERLOADED
             case Hold.CALLS:
@@ -275,6 +281,7 @@ class Member:
         if report.sent_at <= self._paused_at or report.outcome is Outcome.TIMEOUT:
             return
         self._overloads += 1
+        self._away = not report.reached
         if report.retry_after is not None:
             self._pause(now, report.retry_after)
             self._retry_at = max(self._retry_at, report.sent_at + report.retry_after)

@@ -230,6 +230,7 @@ class Attempts:
             self._fail(item, "output is not JSON", str(error))
             return
         self._succeeded_before = True
+        self._away_since = None
         self._refusals = 0
         item.attempts += 1
         self._end(item, succeeded=True, output=text)

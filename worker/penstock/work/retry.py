@@ -41,6 +41,9 @@ QUOTA_SPAN, DOUBT_SPAN = 1.0, 65.0
 """Seconds for which a quota has to be refused to be believed spent, where what was said is also
 said of a minute's limit by some: while nothing has succeeded yet, and later."""
 
+NEVER_THERE = 15.0
+"""Seconds without a connection after which a server that never answered is taken for not there."""
+
 _SPLIT_AFTER = {FailureKind.TIMEOUT: 2, FailureKind.INVALID: 2}
 """Attempts of a call of several items before it is split: its size may well be the cause. The
 other kinds are rarely cured by smaller calls, so they use up maxAttempts first."""
@@ -150,7 +153,10 @@ def _unreached(
     jitter: float,
     succeeded_before: bool,
 ) -> Decision:
-    lost = away > policy.max_elapsed if succeeded_before else attempts >= policy.max_attempts
+    if succeeded_before:
+        lost = away > policy.max_elapsed
+    else:
+        lost = attempts >= policy.max_attempts or away > NEVER_THERE
     if lost:
         return Pause(failure.reason, failure.message)
     return Again(backoff(attempts, jitter), counts=not succeeded_before, elapses=False)

@@ -71,6 +71,13 @@ class Failure:
     reached: bool = True
     doubtful: bool = False
 
+    @property
+    def told(self) -> str:
+        """Reason and message, without saying anything twice."""
+        if self.reason in self.message:
+            return self.message
+        return f"{self.reason}: {self.message}".rstrip(": ")
+
 
 @dataclass(frozen=True, slots=True)
 class Output:

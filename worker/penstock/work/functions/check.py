@@ -32,6 +32,10 @@ async def check_function(job: BatchJob, folder: Path) -> None:
     python = job.spec.processor.python
     if python is None:
         return
+    if hiding := _hiding(folder):
+        what = ", ".join(hiding)
+        message = f"{what} beside the manifest hides Python's own module of that name: rename it"
+        raise InputError.at(f"{WHERE}.entrypoint", message)
     with signals.held_back():
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -58,6 +62,13 @@ async def check_function(job: BatchJob, folder: Path) -> None:
     mistakes = [Mistake(where, message) for where, message in jsons.loads(out)]
     if mistakes:
         raise InputError(mistakes)
+
+
+def _hiding(folder: Path) -> list[str]:
+    """Modules of the user's, with which Python and what is installed could not be used any more."""
+    names = sorted(sys.stdlib_module_names)
+    files = [f"{name}.py" for name in names if (folder / f"{name}.py").is_file()]
+    return files + [f"{name}/" for name in names if (folder / name / "__init__.py").is_file()]
 
 
 def main() -> None:

@@ -63,6 +63,7 @@ class _Served:
         self._kwargs: Mapping[str, Any] = told_to["kwargs"]
         self._call: Callable[..., Any] | None = None
         self._roots, self._mask = roots(), masker(os.environ)
+        self._folder = Path.cwd()
         self._runner = asyncio.Runner()
         try:
             if told_to["entrypoint"] is not None:
@@ -117,6 +118,7 @@ class _Served:
         self._line.send(answer, at_once=True)
 
     def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        os.chdir(self._folder)  # the item before may have gone elsewhere
         value = function(*args, **kwargs)
         return self._runner.run(_awaited(value)) if inspect.isawaitable(value) else value
 

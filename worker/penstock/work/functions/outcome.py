@@ -29,7 +29,7 @@ class ProcessEnded(Exception):
     """A process ended under the function it ran. failure: why."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(f"{failure.reason}: {failure.message}".rstrip(": "))
+        super().__init__(failure.told)
         self.failure = failure
 
 
