@@ -14,7 +14,7 @@ from penstock.sources.drawn import apart
 from penstock.sources.items import Item, Kept
 from penstock.spec.fingerprint import fingerprint
 from penstock.store import partitions
-from penstock.store.db import Database, Statements
+from penstock.store.db import Database, Statements, copy_rows
 from penstock.store.queries import load
 from penstock.store.runs import Run
 
@@ -141,9 +141,7 @@ class Loader:
                 return  # only the answer got lost
             if self.part:
                 table = partitions.name("item", self.part)
-                await held.call(
-                    lambda c: c.copy_records_to_table(table, records=rows, columns=_COLUMNS)
-                )
+                await held.call(lambda connection: copy_rows(connection, table, rows, _COLUMNS))
             else:  # COPY is refused where rows are hidden from a job's role
                 _, _, *columns = zip(*rows, strict=True)
                 await held.execute(_SQL["add_items"], self._run.id, *columns)

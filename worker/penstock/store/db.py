@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -37,10 +37,33 @@ _LOST = (
     asyncpg.TooManyConnectionsError,
     asyncpg.CannotConnectNowError,
 )
+_LOOK = 0.5
 POD_PATIENCE = 600.0
 """Seconds that a pod waits at its start for a database that is away: to end and be started again
 would use up its Job's back-off."""
 _CONFLICT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+async def copy_rows(
+    connection: asyncpg.Connection,
+    table: str,
+    rows: Sequence[Sequence[object]],
+    columns: Sequence[str],
+) -> None:
+    """COPY rows into a table. A connection that is lost in the middle is told: asyncpg itself waits
+    for ever then, if the server had just been slower than the rows."""
+    work = connection.copy_records_to_table(table, records=rows, columns=columns)
+    copying = asyncio.ensure_future(work)
+    try:
+        while not copying.done():
+            await asyncio.wait([copying], timeout=_LOOK)
+            if connection.is_closed() and not copying.done():
+                raise ConnectionResetError("the connection was lost during COPY")
+        copying.result()
+    finally:
+        if not copying.done():
+            copying.cancel()
+            await asyncio.wait([copying])
 
 
 class Statements(ABC):
