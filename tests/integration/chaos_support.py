@@ -300,7 +300,7 @@ async def _query(dsn: str, sql: str, values: Sequence[Any]) -> list[asyncpg.Reco
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return process.cmdline()[1:4] == ["-m", "penstock", "work"]
+        return process.cmdline()[1:5] == ["-P", "-m", "penstock", "work"]
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return False
 
